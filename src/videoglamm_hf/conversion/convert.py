@@ -1,0 +1,337 @@
+"""`videoglamm convert`: an original VideoGLaMM checkpoint to a folder that transformers loads."""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from ..configuration_videoglamm import VideoGlammConfig
+from ..errors import CheckpointError, VideoGlammError
+from ..image_streams import CLIP_MEAN, CLIP_STD
+from ..modeling_videoglamm import VideoGlammForGroundedGeneration
+from ..output_folder import check_output, explained_writes, leftovers, replacing_folder
+from ..processing_videoglamm import VideoGlammProcessor
+from ..prompting import SEG_TOKEN
+from .checkpoint_reader import find_weights, read_json
+from .checkpoint_writer import write_safetensors
+from .original_config import build_config
+from .original_keys import EMBEDDINGS, Assignment, assign
+from .original_parts import PUBLISHED_CLIP, Sources, gather_sources
+from .original_tokenizer import add_placeholders, load_original_tokenizer
+from .original_weights import VOCABULARY_KEYS, check_assignment, converted_tensors
+
+PathLike = str | os.PathLike
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+# Phi-3 ends a turn with one of these, whatever its end-of-sequence token is called.
+_END_TOKENS = ("<|end|>", "<|endoftext|>")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the conversion to a parser."""
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="folder of the original checkpoint")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--clip",
+        metavar="ID_OR_DIR",
+        help=f"CLIP's folder or Hub id (default: `clip` in the checkpoint's folder, else {PUBLISHED_CLIP})",
+    )
+    parser.add_argument(
+        "--internvideo2",
+        metavar="FILE",
+        help="InternVideo2's own file, in place of the checkpoint's temporal tower",
+    )
+    parser.add_argument("--sam2", metavar="FILE", help="SAM 2's own file, in place of the checkpoint's pixel decoder")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON with any part of a VideoGlammConfig: what the tensors' shapes cannot tell",
+    )
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help="dtype to store (default: the checkpoint's own)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Converts as the options of [`add_arguments`] say.
+
+    Raises:
+        VideoGlammError: As [`convert_videoglamm`] does.
+    """
+    convert_videoglamm(
+        args.checkpoint,
+        args.output,
+        clip=args.clip,
+        internvideo2=args.internvideo2,
+        sam2=args.sam2,
+        config=args.config,
+        dtype=args.dtype,
+        overwrite=args.overwrite,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of `conversion/convert_videoglamm_to_hf.py`; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    try:
+        run(parser.parse_args(argv))
+    except VideoGlammError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def convert_videoglamm(
+    checkpoint: PathLike,
+    output: PathLike,
+    *,
+    clip: PathLike | None = None,
+    internvideo2: PathLike | None = None,
+    sam2: PathLike | None = None,
+    config: PathLike | Mapping[str, Any] | None = None,
+    dtype: str | torch.dtype | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Converts an original checkpoint to a folder with weights, configuration, tokenizer and processor.
+
+    Args:
+        checkpoint: Folder of the release: pickled or safetensors weights, `config.json`, tokenizer files.
+        output: Folder to write. It appears only when complete.
+        clip: CLIP's folder or Hub id. Its weights are needed only if the checkpoint does not hold the spatial
+            tower. By default a folder `clip` inside the checkpoint, else the published CLIP from the Hub.
+        internvideo2: InternVideo2's own file; replaces the checkpoint's temporal tower.
+        sam2: SAM 2's own file; replaces the checkpoint's pixel decoder, its trained mask decoder included.
+        config: Any part of a [`VideoGlammConfig`], as a JSON file or a dict.
+        dtype: `float32`, `float16` or `bfloat16`; by default that of the checkpoint's embeddings.
+        overwrite: Replace an output folder that has contents.
+        progress: Show a progress bar and print a summary.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        CheckpointError: If the checkpoint or another input is incomplete, contradictory, damaged or unsafe.
+        OutputError: If the output cannot be written, or has contents and `overwrite` is not given.
+    """
+    checkpoint, output = Path(checkpoint).expanduser(), Path(output).expanduser()
+    internvideo2, sam2 = (None if path is None else Path(path).expanduser() for path in (internvideo2, sam2))
+    clip = None if clip is None else str(clip)
+    inputs = [
+        checkpoint,
+        *(Path(path).expanduser() for path in (clip, internvideo2, sam2) if path is not None),
+    ]
+    check_output(output, overwrite=overwrite, inputs=inputs)
+    original, given = _original_config(checkpoint), _given_config(config)
+    sources = gather_sources(checkpoint, clip=clip, internvideo2=internvideo2, sam2=sam2)
+
+    image_start_end = bool(original.get("mm_use_im_start_end", False))
+    tokenizer, absorbing = load_original_tokenizer(checkpoint, image_start_end=image_start_end)
+    vocabulary = _vocabulary(tokenizer, original, checkpoint, sources)
+    generation = _generation_config(checkpoint, original, tokenizer)
+    # As the original sets them after loading, whatever its config.json says.
+    original |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    built, assumed = build_config(
+        {key: tensor.shape for key, tensor in sources.tensors.items()},
+        original=original,
+        clip=_read_optional(sources.clip_folder, "config.json"),
+        given=given,
+        vocabulary=vocabulary,
+    )
+    built.architectures = [VideoGlammForGroundedGeneration.__name__]
+    built.dtype = _dtype(dtype, sources)
+    preprocessor = _read_optional(sources.clip_folder, "preprocessor_config.json")
+    processor = build_processor(built, tokenizer, absorbing, preprocessor, image_start_end=image_start_end)
+
+    targets = target_shapes(built)
+    plan = assign(sources.tensors, targets, tie_word_embeddings=built.tie_word_embeddings)
+    check_assignment(plan, sources.tensors, targets)
+    with replacing_folder(output) as folder:
+        tensors = converted_tensors(plan, sources.tensors, targets, built.dtype)
+        bar = tqdm(tensors, total=len(targets), desc="Converting", unit="tensor", disable=not progress)
+        write_safetensors(folder, {name: targets[name] for name in plan.sources}, built.dtype, bar)
+        with explained_writes(output):
+            for part in (built, generation, processor):
+                part.save_pretrained(folder)
+    if progress:
+        print(_summary(output, built, plan, sources, assumed))
+    return output
+
+
+def target_shapes(config: VideoGlammConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of everything in the state dict of the model of `config`; nothing is allocated.
+
+    Raises:
+        CheckpointError: If no such model can be built.
+    """
+    try:
+        with torch.device("meta"):
+            model = VideoGlammForGroundedGeneration(config)
+    except Exception as error:
+        raise CheckpointError(f"No model can be built with this configuration ({error!r}).") from error
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def build_processor(
+    config: VideoGlammConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    absorbing: Sequence[str],
+    clip_preprocessor_config: Mapping[str, Any] | None = None,
+    *,
+    image_start_end: bool = False,
+) -> VideoGlammProcessor:
+    """The processor of a converted model.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: The tokenizer, placeholders included.
+        absorbing: Tokens in front of which the original drops the dummy space.
+        clip_preprocessor_config: `preprocessor_config.json` of the CLIP folder, if there is one.
+        image_start_end: Whether prompts put `<im_start>` and `<im_end>` around the visual tokens.
+
+    Raises:
+        CheckpointError: If CLIP wants its pixels otherwise than the processor prepares them.
+    """
+    _check_clip_preprocessing(clip_preprocessor_config or {}, config.spatial_config.image_size)
+    return VideoGlammProcessor(
+        tokenizer=tokenizer,
+        num_tower_frames=config.num_tower_frames,
+        image_seq_length=config.image_seq_length,
+        video_seq_length=config.video_seq_length,
+        spatial_image_size=config.spatial_config.image_size,
+        temporal_image_size=config.temporal_config.image_size,
+        grounding_image_size=config.grounding_config.image_size,
+        image_start_end=image_start_end,
+        absorbing_tokens=list(absorbing),
+    )
+
+
+def _check_clip_preprocessing(preprocessor: Mapping[str, Any], image_size: int) -> None:
+    expected = {
+        "size": (image_size, {"shortest_edge": image_size}),
+        "crop_size": (image_size, {"height": image_size, "width": image_size}),
+        "resample": (3,),
+        "do_resize": (True,),
+        "do_center_crop": (True,),
+        "do_normalize": (True,),
+        "image_mean": (list(CLIP_MEAN),),
+        "image_std": (list(CLIP_STD),),
+    }
+    wrong = [
+        f"{key} = {preprocessor[key]} instead of {values[-1]}"
+        for key, values in expected.items()
+        if key in preprocessor and preprocessor[key] not in values
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"CLIP's preprocessor_config.json asks for {', '.join(wrong)}, which is not supported. Give the "
+            f"CLIP that the checkpoint was trained with ({PUBLISHED_CLIP}) with --clip."
+        )
+
+
+def _original_config(checkpoint: Path) -> dict[str, Any]:
+    if not checkpoint.is_dir():
+        what = "is a file" if checkpoint.exists() else "does not exist"
+        raise CheckpointError(f"{checkpoint} {what}; give the folder of the released checkpoint.")
+    path = checkpoint / "config.json"
+    if not path.is_file():
+        find_weights(checkpoint)  # says more if there are no weights either
+        raise CheckpointError(f"{checkpoint} has no config.json; give the folder of the released checkpoint.")
+    original = read_json(path)
+    if original.get("model_type") == "videoglamm":
+        raise CheckpointError(f"{checkpoint} is already converted; load it with from_pretrained.")
+    return original
+
+
+def _given_config(config: PathLike | Mapping[str, Any] | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return dict(config) if isinstance(config, Mapping) else read_json(Path(config).expanduser())
+
+
+def _read_optional(folder: Path | None, name: str) -> dict[str, Any] | None:
+    return read_json(folder / name) if folder is not None and (folder / name).is_file() else None
+
+
+def _vocabulary(
+    tokenizer: PreTrainedTokenizerBase, original: Mapping[str, Any], checkpoint: Path, sources: Sources
+) -> dict[str, Any]:
+    """What the tokenizer tells of the configuration; adds the placeholders to the tokenizer."""
+    size, seg = len(tokenizer), tokenizer.convert_tokens_to_ids(SEG_TOKEN)
+    if original.get("seg_token_idx") not in (None, seg):
+        raise CheckpointError(
+            f"config.json of {checkpoint} says that {SEG_TOKEN} is token {original['seg_token_idx']}, its "
+            f"tokenizer says {seg}. The files are of different checkpoints."
+        )
+    for key in VOCABULARY_KEYS:
+        stored = sources.tensors.get(key)
+        rows = stored.shape[0] if stored is not None and stored.shape else 0
+        if stored is not None and rows < size:
+            raise CheckpointError(
+                f"{key} in {stored.file} has {rows} rows for the {size} tokens of the tokenizer in "
+                f"{checkpoint}. The tokenizer and the weights are of different checkpoints."
+            )
+    image, video = add_placeholders(tokenizer)
+    return {
+        "text_config.vocab_size": size,
+        "seg_token_id": seg,
+        "image_token_id": image,
+        "video_token_id": video,
+    }
+
+
+def _dtype(dtype: str | torch.dtype | None, sources: Sources) -> torch.dtype:
+    if dtype is None:
+        stored = sources.tensors[EMBEDDINGS].dtype
+        return stored if stored in DTYPES.values() else torch.float32
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise CheckpointError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _generation_config(
+    checkpoint: Path, original: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> GenerationConfig:
+    """Greedy decoding that stops at every token that may end an answer."""
+    saved = {**original, **(_read_optional(checkpoint, "generation_config.json") or {})}
+    ends, added = saved.get("eos_token_id"), tokenizer.get_added_vocab()
+    ends = ends if isinstance(ends, list) else [ends]
+    if not all(end is None or isinstance(end, int) for end in ends):
+        raise CheckpointError(f"eos_token_id of {checkpoint} is no token id or list of ids: {ends}.")
+    ends = [*ends, tokenizer.eos_token_id, *(added.get(token) for token in _END_TOKENS)]
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(dict.fromkeys(end for end in ends if end is not None)),
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=False,
+    )
+
+
+def _summary(
+    output: Path, config: VideoGlammConfig, plan: Assignment, sources: Sources, assumed: Sequence[str]
+) -> str:
+    used = {key for keys in plan.sources.values() for key in keys}
+    lines = [f"{output}: {len(plan.sources)} tensors made of {len(used)}, stored as {config.dtype}."]
+    rows = sources.tensors[EMBEDDINGS].shape[0] - config.text_config.vocab_size
+    if rows:
+        lines.append(f"  {rows} rows of the embeddings cut: no token has them.")
+    for reason, count in Counter([*plan.dropped.values(), *sources.replaced.values()]).items():
+        lines.append(f"  {count} tensors left out: {reason}.")
+    if assumed:
+        lines.append(f"  Taken from the published model, correct with --config if wrong: {', '.join(assumed)}")
+    old = leftovers(output)
+    if old:
+        lines.append(f"  Left behind by interrupted conversions, delete them: {', '.join(map(str, old))}")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""The errors this package raises on purpose; each says what was wrong, where, and what to do."""
+
+
+class VideoGlammError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class InputError(VideoGlammError, ValueError):
+    """A message, prompt, array or option that cannot be used as given."""
+
+
+class MediaError(VideoGlammError, OSError):
+    """A video, picture or folder of frames that cannot be read or written."""
+
+
+class CheckpointError(VideoGlammError, ValueError):
+    """A checkpoint that is incomplete, inconsistent, damaged or unsafe to read."""
+
+
+class OutputError(VideoGlammError, OSError):
+    """An output path that cannot be written or would overwrite something."""
+
+
+class ResourceError(VideoGlammError, OSError):
+    """Not enough memory or disk for what was asked; the message names the setting that lowers the need."""

@@ -1,0 +1,419 @@
+"""`generate` with masks: words from transformers' own loop, masks from the states that predicted [SEG].
+
+The towers run once, before the loop, which then only sees embeddings. Of every step one vector is kept. Masks
+leave as booleans at the video's own size, frame by frame, as soon as they are decided.
+
+Shapes: B samples, R returned sequences, N objects (of all sequences), T frames of one sample, H x W its size,
+s side of low-resolution masks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList
+from transformers.utils import ModelOutput
+
+from .errors import InputError
+from .image_streams import normalize_grounding_frames
+from .packed_masks import PackedMasks
+from .pixel_decoder import FrameFeatures, concatenate_features, encode_frames
+from .tracking import FrameMasks, TrackingOptions, iter_masks
+from .video_features import VideoFeatures, model_fingerprint
+
+
+@dataclass
+class VideoGlammGenerateOutput(ModelOutput):
+    """
+    What [`VideoGlammForGroundedGeneration.generate`] returns.
+
+    Attributes:
+        sequences: int64 `[R, L]`: the prompt (one placeholder per visual token) and what was generated.
+        prompt_length: Tokens of the prompt.
+        masks: Per sequence, bool `[num_objects, T, H, W]` on the CPU; the n-th is that of the n-th [SEG]. No
+            objects if no [SEG] was generated, no frames for a text-only question.
+        object_scores: Per sequence, float32 `[num_objects, T]`: logits of the object being in the frame.
+        iou_scores: Per sequence, float32 `[num_objects, T]`: predicted IoU of the chosen mask.
+        mask_logits: Per sequence, float32 low-resolution logits `[num_objects, T, s, s]`, with
+            `output_mask_logits=True`.
+        prompt_embeddings: Per sequence, `[num_objects, C]`: what prompted the pixel decoder.
+        frame_timestamps: Per sequence, seconds of each frame, if the inputs carried them.
+        sequences_scores, scores, logits, attentions, hidden_states, past_key_values, beam_indices: As in
+            transformers, when asked for.
+    """
+
+    sequences: torch.Tensor | None = None
+    prompt_length: int | None = None
+    masks: list[torch.Tensor] | None = None
+    object_scores: list[torch.Tensor] | None = None
+    iou_scores: list[torch.Tensor] | None = None
+    mask_logits: list[torch.Tensor] | None = None
+    prompt_embeddings: list[torch.Tensor] | None = None
+    frame_timestamps: list[list[float]] | None = None
+    sequences_scores: torch.Tensor | None = None
+    scores: tuple[torch.Tensor, ...] | None = None
+    logits: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple | None = None
+    hidden_states: tuple | None = None
+    past_key_values: Any = None
+    beam_indices: torch.Tensor | None = None
+
+
+class GroundedGenerationMixin:
+    """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: Any = None,
+        logits_processor: Any = None,
+        *args: Any,
+        grounding_frames: Sequence[torch.Tensor] | None = None,
+        original_sizes: torch.Tensor | None = None,
+        frame_timestamps: Sequence[Sequence[float]] | None = None,
+        video_features: VideoFeatures | None = None,
+        return_masks: bool = True,
+        mask_mode: str | None = None,
+        prompt_frame: int = 0,
+        num_anchors: int = 5,
+        max_objects_per_batch: int | None = None,
+        output_mask_logits: bool = False,
+        pack_masks: bool = False,
+        mask_callback: Callable[[FrameMasks], None] | None = None,
+        **kwargs: Any,
+    ) -> VideoGlammGenerateOutput | ModelOutput | torch.Tensor:
+        r"""
+        Generates an answer and, for every `[SEG]` in it, a mask in every frame.
+
+        Args:
+            inputs, generation_config, logits_processor, args, kwargs: As in `GenerationMixin.generate`:
+                sampling, beams, `stopping_criteria`, streamers, caches all work. The multimodal inputs come
+                from [`VideoGlammProcessor`].
+            grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
+            original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
+            frame_timestamps: Per sample, seconds of each frame; handed through to the output.
+            video_features: What [`encode_video`] returned for these samples: the towers do not run again, nor
+                does the image encoder if its features were kept.
+            return_masks: False gives the stock `generate` of transformers.
+            mask_mode: `"video"` (the first frame is prompted, memory carries the object on), `"framewise"` (every
+                frame is prompted on its own, as in training) or `"anchored"` (some frames are decided as in
+                training, memory fills in the others from both sides); None takes `config.mask_mode`.
+            prompt_frame: Frame that `"video"` prompts; it tracks forward from there, then backward.
+            num_anchors: Frames that `"anchored"` decides without memory, spread over the video.
+            max_objects_per_batch: Objects the pixel decoder takes at once; lower it against memory peaks.
+            output_mask_logits: Also return the low-resolution mask logits.
+            pack_masks: Return masks as [`PackedMasks`], an eighth of the size; for long videos.
+            mask_callback: Called with every frame's masks as soon as they are decided, what a streamer is for
+                tokens.
+
+        Raises:
+            InputError: If the mask mode is unknown, frames are missing, or the prompt leaves no room.
+        """
+        options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
+        input_ids = inputs if inputs is not None else kwargs.pop("input_ids", None)
+        stock = {"generation_config": generation_config, "logits_processor": logits_processor}
+        if video_features is not None:
+            self._check_features(video_features, input_ids)
+        kwargs = self._embed_visuals(input_ids, video_features, kwargs)
+        if not return_masks:
+            return super().generate(input_ids, *args, **stock, **kwargs)
+        if input_ids is None:
+            raise InputError("Masks need input_ids; pass return_masks=False to generate from embeddings alone.")
+        frames, sizes, timestamps = self._frames_to_segment(
+            input_ids, video_features, grounding_frames, original_sizes, frame_timestamps
+        )
+        wants_states = kwargs.pop("output_hidden_states", None)
+        kwargs.pop("return_dict_in_generate", None)
+        output = super().generate(
+            input_ids,
+            *args,
+            **stock,
+            return_dict_in_generate=True,
+            output_hidden_states=True,
+            last_state_only=not wants_states,
+            **kwargs,
+        )
+        prompts = self._seg_embeddings(output, input_ids.shape[1])
+        # Several sequences may be returned for one sample.
+        expansion = len(output.sequences) // len(input_ids)
+        frames, sizes, timestamps = (
+            [item for item in items for _ in range(expansion)] for items in (frames, sizes, timestamps)
+        )
+        stream = iter_masks(self.pixel_decoder, prompts, frames, sizes, options)
+        result = _collect_masks(stream, prompts, frames, sizes, output_mask_logits, pack_masks, mask_callback)
+        known = {field.name for field in fields(VideoGlammGenerateOutput)}
+        stock_fields = {key: value for key, value in output.items() if key in known}
+        if not wants_states:
+            stock_fields.pop("hidden_states", None)
+        return VideoGlammGenerateOutput(
+            **stock_fields,
+            **result,
+            prompt_length=input_ids.shape[1],
+            prompt_embeddings=prompts,
+            frame_timestamps=[list(times) for times in timestamps],
+        )
+
+    @torch.no_grad()
+    def encode_video(
+        self,
+        input_ids: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        temporal_pixel_values_videos: torch.Tensor | None = None,
+        grounding_frames: Sequence[torch.Tensor] | None = None,
+        original_sizes: torch.Tensor | None = None,
+        frame_timestamps: Sequence[Sequence[float]] | None = None,
+        keep_frames: bool = True,
+        storage_device: torch.device | str | None = None,
+        **kwargs: Any,
+    ) -> VideoFeatures:
+        r"""
+        Runs everything that does not depend on the question, once: `features = model.encode_video(**inputs)`.
+
+        Args:
+            input_ids, pixel_values, pixel_values_videos, temporal_pixel_values_videos, grounding_frames,
+            original_sizes, frame_timestamps, kwargs: What [`VideoGlammProcessor`] returned.
+            keep_frames: Also run the pixel decoder's image encoder and keep its features of every frame (at 1024
+                pixels 16.8 MB a frame in float32); otherwise masks are still decoded from `grounding_frames`.
+            storage_device: Where frame features are kept; the model's device by default.
+        """
+        image_features, video_features = self._run_towers(
+            pixel_values, pixel_values_videos, temporal_pixel_values_videos
+        )
+        pictures, videos = (
+            iter(() if image_features is None else image_features),
+            iter(() if video_features is None else video_features),
+        )
+        empty = torch.zeros(0, self.config.text_config.hidden_size, device=input_ids.device, dtype=self.dtype)
+        kinds: list[str | None] = []
+        tokens = []
+        for row in input_ids:
+            if (row == self.config.video_token_id).any():
+                kinds.append("video")
+                tokens.append(next(videos))
+            elif (row == self.config.image_token_id).any():
+                kinds.append("image")
+                tokens.append(next(pictures))
+            else:
+                kinds.append(None)
+                tokens.append(empty)
+        features: list[FrameFeatures | None] = [None] * len(kinds)
+        if keep_frames and grounding_frames is not None:
+            device = storage_device or self.pixel_decoder.device
+            features = [self._encode_all_frames(frames, device) for frames in grounding_frames]
+        sizes = torch.zeros(len(kinds), 2).int() if original_sizes is None else original_sizes
+        return VideoFeatures(
+            kinds=kinds,
+            visual_tokens=tokens,
+            frame_features=features,
+            original_sizes=[(int(height), int(width)) for height, width in sizes],
+            frame_timestamps=[list(times) for times in frame_timestamps or [[] for _ in kinds]],
+            fingerprint=model_fingerprint(self),
+        )
+
+    @torch.no_grad()
+    def iter_masks(
+        self,
+        prompt_embeddings: Sequence[torch.Tensor],
+        grounding_frames: Sequence[torch.Tensor],
+        original_sizes: torch.Tensor | Sequence[tuple[int, int]],
+        mask_mode: str | None = None,
+        prompt_frame: int = 0,
+        num_anchors: int = 5,
+        max_objects_per_batch: int | None = None,
+    ) -> Iterator[FrameMasks]:
+        r"""
+        Masks frame by frame, while the video is still being worked through; the same path as `generate`'s.
+
+        Args:
+            prompt_embeddings: Per sample, `[num_objects, C]`, e.g. `output.prompt_embeddings`.
+            grounding_frames: Per sample, uint8 frames `[T, 3, h, w]`.
+            original_sizes: Per sample, `(height, width)` of the masks.
+            mask_mode, prompt_frame, num_anchors, max_objects_per_batch: As in [`generate`].
+
+        Yields:
+            [`FrameMasks`].
+        """
+        options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
+        sizes = [(int(height), int(width)) for height, width in original_sizes]
+        yield from iter_masks(self.pixel_decoder, prompt_embeddings, grounding_frames, sizes, options)
+
+    def _tracking_options(
+        self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None
+    ) -> TrackingOptions:
+        return TrackingOptions(
+            mask_mode=mask_mode or self.config.mask_mode,
+            prompt_frame=prompt_frame,
+            num_anchors=num_anchors,
+            frames_per_batch=self.config.grounding_batch_size,
+            objects_per_batch=max_objects_per_batch,
+        )
+
+    def _run_towers(
+        self,
+        pixel_values: torch.Tensor | None,
+        pixel_values_videos: torch.Tensor | None,
+        temporal_pixel_values_videos: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Visual tokens of all pictures and of all videos of a batch."""
+        image_features = video_features = None
+        if pixel_values is not None:
+            image_features = self.get_image_features(pixel_values.to(self.dtype)).pooler_output
+        if pixel_values_videos is not None:
+            video_features = self.get_video_features(
+                pixel_values_videos.to(self.dtype), temporal_pixel_values_videos.to(self.dtype)
+            ).pooler_output
+        return image_features, video_features
+
+    def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str) -> FrameFeatures | None:
+        """The pixel decoder's features of every frame, encoded a few at a time."""
+        decoder, size = self.pixel_decoder, self.config.grounding_batch_size
+        parts = [
+            encode_frames(
+                decoder,
+                normalize_grounding_frames(frames[t : t + size].to(decoder.device), decoder.image_size, decoder.dtype),
+            ).to(device, decoder.dtype)
+            for t in range(0, len(frames), size)
+        ]
+        return concatenate_features(parts) if parts else None
+
+    def _embed_visuals(
+        self, input_ids: torch.Tensor | None, features: VideoFeatures | None, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Runs the towers once and replaces their pixels by embeddings with the visual tokens in place."""
+        kwargs = dict(kwargs)
+        names = ("pixel_values", "pixel_values_videos", "temporal_pixel_values_videos")
+        pixels = [kwargs.pop(name, None) for name in names]
+        if input_ids is None or kwargs.get("inputs_embeds") is not None:
+            return kwargs
+        limit = getattr(self.config.text_config, "max_position_embeddings", None)
+        if limit is not None and input_ids.shape[1] > limit:
+            raise InputError(
+                f"The prompt has {input_ids.shape[1]} tokens, more than the language model's context of {limit}."
+            )
+        if not _has_visuals(input_ids, self.config):
+            return kwargs
+        if features is None:
+            image_features, video_features = self._run_towers(*pixels)
+        else:
+            image_features, video_features = (_stack(features, kind, input_ids.device) for kind in ("image", "video"))
+        kwargs["inputs_embeds"] = self.model.embed_inputs(input_ids, image_features, video_features)
+        return kwargs
+
+    def _check_features(self, features: VideoFeatures, input_ids: torch.Tensor | None) -> None:
+        if features.fingerprint != model_fingerprint(self):
+            raise InputError("These video_features were made by another model or config; encode the video again.")
+        if input_ids is None or len(features) != len(input_ids):
+            count = "no" if input_ids is None else len(input_ids)
+            raise InputError(f"video_features hold {len(features)} samples, but there are {count} prompts.")
+
+    def _frames_to_segment(
+        self,
+        input_ids: torch.Tensor,
+        features: VideoFeatures | None,
+        grounding_frames: Sequence[Any] | None,
+        original_sizes: torch.Tensor | None,
+        frame_timestamps: Sequence[Sequence[float]] | None,
+    ) -> tuple[list[Any], list[tuple[int, int]], list[Sequence[float]]]:
+        """Per sample: frames (pixels or features), size of the masks, times."""
+        side, count = self.config.grounding_config.image_size, len(input_ids)
+        frames: list[Any] = list(grounding_frames or [None] * count)
+        if features is not None:
+            frames = [
+                own if own is not None else given for own, given in zip(features.frame_features, frames, strict=True)
+            ]
+            sizes, times = features.original_sizes, features.frame_timestamps
+        else:
+            sizes = [(0, 0)] * count if original_sizes is None else original_sizes.tolist()
+            times = frame_timestamps or [()] * count
+        for i, row in enumerate(input_ids):
+            if frames[i] is None and _has_visuals(row, self.config):
+                raise InputError(
+                    f"grounding_frames of sample {i} are missing: pass everything the processor returned (or video "
+                    "features with keep_frames=True), or return_masks=False."
+                )
+        no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
+        frames = [no_frames if f is None else f for f in frames]
+        return frames, [(int(height), int(width)) for height, width in sizes], list(times)
+
+    def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
+        processors = super()._get_logits_processor(*args, **kwargs)
+        return _WithoutPlaceholders(processors, self.config.text_config.vocab_size) if processors else processors
+
+    def _seg_embeddings(self, output: ModelOutput, prompt_length: int) -> list[torch.Tensor]:
+        """Per sequence, prompt embeddings `[num_objects, C]` of its generated [SEG] tokens.
+
+        The state used is the one that predicts [SEG], the position before it (reference section 5).
+        """
+        generated = output.sequences[:, prompt_length:]
+        beam_indices = output.get("beam_indices")
+        embeddings = []
+        for row, tokens in enumerate(generated):
+            steps = (tokens == self.config.seg_token_id).nonzero()[:, 0].tolist()
+            states = []
+            for step in steps:
+                source = row if beam_indices is None else int(beam_indices[row, step])
+                states.append(output.hidden_states[step][-1][source, -1])
+            width = self.config.text_config.hidden_size
+            weight = self.seg_projection.linear_1.weight
+            stacked = torch.stack(states) if states else tokens.new_zeros((0, width))
+            embeddings.append(self.seg_projection(stacked.to(weight)))
+        return embeddings
+
+
+class _WithoutPlaceholders(LogitsProcessorList):
+    def __init__(self, processors: LogitsProcessorList, vocab_size: int) -> None:
+        super().__init__(processors)
+        self.vocab_size = vocab_size
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        return super().__call__(input_ids.masked_fill(input_ids >= self.vocab_size, 0), scores, **kwargs)
+
+
+def _has_visuals(input_ids: torch.Tensor, config: Any) -> bool:
+    return bool(((input_ids == config.image_token_id) | (input_ids == config.video_token_id)).any())
+
+
+def _stack(features: VideoFeatures, kind: str, device: torch.device) -> torch.Tensor | None:
+    """Visual tokens of all samples of one kind, or None if there are none."""
+    tokens = [t for t, k in zip(features.visual_tokens, features.kinds, strict=True) if k == kind]
+    return torch.stack(tokens).to(device) if tokens else None
+
+
+def _collect_masks(
+    stream: Iterator[FrameMasks],
+    prompts: Sequence[torch.Tensor],
+    frames: Sequence[Any],
+    sizes: Sequence[tuple[int, int]],
+    with_logits: bool,
+    packed: bool,
+    callback: Callable[[FrameMasks], None] | None,
+) -> dict[str, list | None]:
+    """Gathers a stream of frames into one tensor per sequence."""
+    counts = [(len(p), len(f)) for p, f in zip(prompts, frames, strict=True)]
+    shapes = [(*count, *size) for count, size in zip(counts, sizes, strict=True)]
+    masks = [PackedMasks.zeros(s) if packed else torch.zeros(s, dtype=torch.bool) for s in shapes]
+    scores, ious = [torch.zeros(c) for c in counts], [torch.zeros(c) for c in counts]
+    logits: list[torch.Tensor | None] = [None] * len(counts)
+    for frame in stream:
+        if callback is not None:
+            callback(frame)
+        i, t = frame.sequence_index, frame.frame_index
+        masks[i][:, t] = frame.masks
+        scores[i][:, t] = frame.object_scores
+        ious[i][:, t] = frame.iou_scores
+        if with_logits:
+            if logits[i] is None:
+                logits[i] = torch.zeros((*counts[i], *frame.logits.shape[1:]))
+            logits[i][:, t] = frame.logits.float().cpu()
+    return {
+        "masks": masks,
+        "object_scores": scores,
+        "iou_scores": ious,
+        "mask_logits": [torch.zeros((*c, 0, 0)) if ls is None else ls for ls, c in zip(logits, counts, strict=True)]
+        if with_logits
+        else None,
+    }

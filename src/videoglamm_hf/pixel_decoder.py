@@ -1,0 +1,239 @@
+"""The pixel decoder: prompt embeddings and frame features to mask logits, with and without memory.
+
+These functions drive transformers' SAM 2 video model unchanged; they only replace its prompt (an embedding
+instead of clicks) and its loop (all objects of all samples are one batch). Nothing here keeps state: a
+tracked object's past lives in a [`MemoryBank`].
+
+Shapes: F frames, N objects, C channels (256), S side of the square input, s = S / 4 side of the low-resolution
+masks, h = S / 16 side of the lowest feature map, P = h * h.
+Source of the rules: SAM 2.0's `sam2_base.py`, `mask_decoder.py` as modified by the original VideoGLaMM.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from transformers import Sam2VideoModel
+
+from .memory_bank import FrameMemory, MemoryBank
+
+# Logit of every pixel of an object that is not in the frame (SAM 2's NO_OBJ_SCORE).
+NO_OBJECT_LOGIT = -1024.0
+
+
+@dataclass
+class FrameFeatures:
+    """Image-encoder features of F frames.
+
+    Attributes:
+        embedding: `[F, C, h, h]`, raw: no memory or no-memory embedding added.
+        high_resolution: `[F, C / 8, 4h, 4h]` and `[F, C / 4, 2h, 2h]`.
+        position: `[1, C, h, h]`, the same for every frame.
+    """
+
+    embedding: torch.Tensor
+    high_resolution: tuple[torch.Tensor, torch.Tensor]
+    position: torch.Tensor
+
+    def select(self, rows: torch.Tensor | slice) -> "FrameFeatures":
+        """The features of the frames `rows`, repeated as often as they are named."""
+        first, second = self.high_resolution
+        return FrameFeatures(self.embedding[rows], (first[rows], second[rows]), self.position)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "FrameFeatures":
+        first, second = self.high_resolution
+        return FrameFeatures(
+            self.embedding.to(device, dtype),
+            (first.to(device, dtype), second.to(device, dtype)),
+            self.position.to(device, dtype),
+        )
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+
+@dataclass
+class ObjectMasks:
+    """What the pixel decoder says of N objects in one frame each.
+
+    Attributes:
+        logits: Low-resolution mask logits `[N, s, s]`.
+        iou_scores: Predicted IoU of every candidate mask `[N, candidates]` (one candidate framewise).
+        object_scores: Logits of the object being in the frame `[N]`.
+        tokens: Mask token of the chosen mask `[N, C]`.
+    """
+
+    logits: torch.Tensor
+    iou_scores: torch.Tensor
+    object_scores: torch.Tensor
+    tokens: torch.Tensor
+
+
+def concatenate_features(parts: Sequence[FrameFeatures]) -> FrameFeatures:
+    """Features of several groups of frames as one."""
+    first, second = zip(*(part.high_resolution for part in parts), strict=True)
+    return FrameFeatures(
+        torch.cat([part.embedding for part in parts]), (torch.cat(first), torch.cat(second)), parts[0].position
+    )
+
+
+def encode_frames(decoder: Sam2VideoModel, pixel_values: torch.Tensor) -> FrameFeatures:
+    """Runs the image encoder on normalised frames `[F, 3, S, S]`."""
+    output = decoder.get_image_features(pixel_values, return_dict=True)
+    maps = [
+        level.permute(1, 2, 0).unflatten(2, tuple(size))
+        for level, size in zip(output.fpn_hidden_states, decoder.backbone_feature_sizes, strict=True)
+    ]
+    position = output.fpn_position_encoding[-1][:, :1].permute(1, 2, 0)
+    position = position.unflatten(2, tuple(decoder.backbone_feature_sizes[-1]))
+    return FrameFeatures(embedding=maps[-1], high_resolution=(maps[0], maps[1]), position=position)
+
+
+def decode_framewise(decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor) -> ObjectMasks:
+    """Masks without memory, as in training: the only sparse prompt is the [SEG] embedding.
+
+    The mask is that of token 0; in evaluation mode, an unstable one (stability below 0.98) is replaced by the
+    best of tokens 1 to 3 by predicted IoU.
+
+    Args:
+        features: Features of N frames, one per object.
+        prompts: Prompt embeddings `[N, C]`.
+    """
+    masks, ious, tokens, scores = _decode(
+        decoder, features, _without_memory(decoder, features), prompts[:, None], multimask=False
+    )
+    return ObjectMasks(masks[:, 0], ious, scores, tokens[:, 0])
+
+
+def decode_first_frame(decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor) -> ObjectMasks:
+    """Masks of the frame that starts a track: two not-a-point tokens and the [SEG] embedding as sparse prompt.
+
+    Args:
+        features: Features of N frames, one per object.
+        prompts: Prompt embeddings `[N, C]`.
+    """
+    sparse = torch.cat([_no_points(decoder, len(prompts)), prompts[:, None]], dim=1)
+    return _decode_best(decoder, features, _without_memory(decoder, features), sparse)
+
+
+def decode_tracked_frame(
+    decoder: Sam2VideoModel, features: FrameFeatures, bank: MemoryBank, frame_index: int, backward: bool = False
+) -> ObjectMasks:
+    """Masks of another frame: no [SEG] any more, the image embedding is conditioned on the memory bank.
+
+    Args:
+        features: Features of N frames, one per object of the bank.
+        frame_index: Place of the frame in its video.
+        backward: Whether time runs backwards.
+    """
+    embedding = _with_memory(decoder, features, bank, frame_index, backward)
+    return _decode_best(decoder, features, embedding, _no_points(decoder, len(embedding)))
+
+
+def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMasks, prompted: bool) -> FrameMemory:
+    """Encodes a frame and its masks into memory; the memory encoder sees the raw frame features.
+
+    Args:
+        features: Features of N frames, one per object.
+        masks: What was decoded from them.
+        prompted: Whether this frame was prompted: its mask is then binarised (in evaluation mode), a tracked
+            one goes through a sigmoid.
+    """
+    size = (decoder.image_size, decoder.image_size)
+    high = F.interpolate(masks.logits[:, None].float(), size=size, mode="bilinear", align_corners=False)
+    memory, position = decoder._encode_new_memory(
+        current_vision_feats=features.embedding.flatten(2).permute(2, 0, 1),
+        pred_masks_high_res=high.to(features.embedding.dtype),
+        object_score_logits=masks.object_scores[:, None, None],
+        is_mask_from_pts=prompted,
+    )
+    pointers = decoder.object_pointer_proj(masks.tokens)
+    present = (masks.object_scores > 0)[:, None]
+    pointers = torch.where(present, pointers, decoder.no_object_pointer.to(pointers.dtype))
+    return FrameMemory(memory, position[:, :1], pointers)
+
+
+def new_memory_bank(decoder: Sam2VideoModel) -> MemoryBank:
+    """An empty bank of the size the decoder was trained with."""
+    return MemoryBank(decoder.num_maskmem, decoder.config.max_object_pointers_in_encoder)
+
+
+def resize_mask_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Low-resolution logits `[N, s, s]` to the frame's `(height, width)` by one bilinear resize, in float32."""
+    if len(logits) == 0:
+        return logits.new_zeros((0, *size), dtype=torch.float32)
+    return F.interpolate(logits[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _no_points(decoder: Sam2VideoModel, num_objects: int) -> torch.Tensor:
+    """The prompt encoder's answer to "no clicks": two not-a-point tokens, `[N, 2, C]`."""
+    return decoder.prompt_encoder.not_a_point_embed.weight.expand(num_objects, 2, -1)
+
+
+def _without_memory(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.Tensor:
+    return features.embedding + decoder.no_memory_embedding[0, 0, :, None, None]
+
+
+def _with_memory(
+    decoder: Sam2VideoModel, features: FrameFeatures, bank: MemoryBank, frame_index: int, backward: bool
+) -> torch.Tensor:
+    """The frame embedding after memory attention, `[N, C, h, h]`."""
+    embedding = features.embedding
+    num_objects, num_channels, height, width = embedding.shape
+    temporal = decoder.memory_temporal_positional_encoding
+    memories = bank.memories(frame_index)
+    # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
+    positions = torch.cat([memory.position + temporal[distance - 1] for distance, memory in memories])
+    distances, pointers = zip(*bank.pointers(frame_index, backward), strict=True)
+    pointer_tokens, pointer_positions = decoder._process_object_pointers(
+        list(distances), list(pointers), bank.max_object_pointers, num_objects, num_channels, embedding.device
+    )
+    memory = torch.cat([memory.features for _, memory in memories])
+    memory = torch.cat([memory.to(embedding.dtype), pointer_tokens.to(embedding.dtype)])
+    position = torch.cat([positions.expand(-1, num_objects, -1), pointer_positions.to(positions.dtype)])
+    attended = decoder.memory_attention(
+        embedding.flatten(2).permute(2, 0, 1),
+        memory,
+        features.position.flatten(2).permute(2, 0, 1),
+        position.to(embedding.dtype),
+        pointer_tokens.shape[0],
+    )
+    return attended.reshape(num_objects, height * width, num_channels).transpose(1, 2).unflatten(2, (height, width))
+
+
+def _decode_best(
+    decoder: Sam2VideoModel, features: FrameFeatures, embedding: torch.Tensor, sparse: torch.Tensor
+) -> ObjectMasks:
+    """The best of mask tokens 1 to 3 by predicted IoU, blanked where the object is judged absent."""
+    masks, ious, tokens, scores = _decode(decoder, features, embedding, sparse, multimask=True)
+    rows = torch.arange(len(masks), device=masks.device)
+    best = ious.argmax(dim=-1)
+    logits = torch.where((scores > 0)[:, None, None], masks[rows, best], NO_OBJECT_LOGIT)
+    return ObjectMasks(logits, ious, scores, tokens[rows, best])
+
+
+def _decode(
+    decoder: Sam2VideoModel,
+    features: FrameFeatures,
+    embedding: torch.Tensor,
+    sparse: torch.Tensor,
+    multimask: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One pass of the mask decoder over N (frame, object) pairs.
+
+    Returns masks `[N, m, s, s]`, predicted IoUs `[N, m]`, mask tokens `[N, m, C]`, object scores `[N]`, with
+    m = 3 for `multimask`, else 1.
+    """
+    num_objects, num_channels, height, width = embedding.shape
+    dense = decoder.prompt_encoder.no_mask_embed.weight.reshape(1, num_channels, 1, 1)
+    position = decoder.get_image_wide_positional_embeddings().to(embedding.dtype)
+    masks, ious, tokens, scores = decoder.mask_decoder(
+        image_embeddings=embedding,
+        image_positional_embeddings=position.expand(num_objects, -1, -1, -1),
+        sparse_prompt_embeddings=sparse[:, None].to(embedding.dtype),
+        dense_prompt_embeddings=dense.expand(num_objects, -1, height, width),
+        multimask_output=multimask,
+        high_resolution_features=list(features.high_resolution),
+    )
+    return masks[:, 0], ious[:, 0], tokens[:, 0], scores[:, 0, 0]

@@ -1,0 +1,287 @@
+"""Messages to token ids, and answers back to phrases.
+
+Two rules shape this file:
+
+* The original tokenises chunk by chunk: the prompt is split where the visual tokens go, and every chunk is
+  tokenised on its own by a slow SentencePiece tokenizer, so each chunk starts with its own dummy space
+  (original `mm_utils.tokenizer_image_token`, transformers 4.41 `LlamaTokenizer`). [`PromptEncoder`] gives the
+  same ids from a fast tokenizer.
+* What a person typed is text and nothing else. The chat template is rendered with stand-ins for every typed
+  text, so a question that contains `<|end|>` or `[SEG]` cannot forge a token.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
+
+IMAGE_TOKEN = "<image>"
+VIDEO_TOKEN = "<video>"
+SEG_TOKEN = "[SEG]"
+
+# Phi-3's conversation as the original writes it: the visual tokens open their user turn.
+PHI3_CHAT_TEMPLATE = (
+    "{%- if messages[0].role == 'system' -%}"
+    "{%- set system = messages[0].content[0].text -%}{%- set turns = messages[1:] -%}"
+    "{%- else -%}"
+    "{%- set system = 'You are a helpful AI assistant.' -%}{%- set turns = messages -%}"
+    "{%- endif -%}"
+    "{{- '<|system|>\\n' + system + '<|end|>\\n' -}}"
+    "{%- for turn in turns -%}"
+    "{%- if turn.role == 'user' -%}"
+    "{{- '<|user|>\\n' -}}"
+    "{%- for part in turn.content if part.type == 'image' -%}"
+    "{{- ('<im_start><image><im_end>' if image_start_end else '<image>') + '\\n' -}}"
+    "{%- endfor -%}"
+    "{%- for part in turn.content if part.type == 'video' -%}"
+    "{{- ('<vid_start><video><vid_end>' if image_start_end else '<video>') + '\\n' -}}"
+    "{%- endfor -%}"
+    "{%- for part in turn.content if part.type == 'text' -%}{{- part.text -}}{%- endfor -%}"
+    "{{- '<|end|>\\n' -}}"
+    "{%- else -%}"
+    "{{- '<|assistant|>\\n' -}}"
+    "{%- generation -%}"
+    "{%- for part in turn.content -%}{{- part.text -}}{%- endfor -%}{{- '<|end|>' -}}"
+    "{%- endgeneration -%}"
+    "{{- '' if loop.last else '\\n' -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{{- '<|assistant|>\\n' if add_generation_prompt else '' -}}"
+)
+
+# Stand-in of the n-th typed text in a rendered template; private-use characters no template writes.
+_STAND_IN = "\ue000{}\ue001"
+_STAND_IN_PATTERN = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a prompt.
+
+    Attributes:
+        text: Its characters.
+        is_token: Whether it is one of the tokenizer's added tokens; otherwise it is text, whatever it contains.
+        is_answer: Whether it belongs to an assistant turn, its end token included.
+    """
+
+    text: str
+    is_token: bool
+    is_answer: bool
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase of an answer that names an object.
+
+    Attributes:
+        text: The words.
+        start, end: Character span in the clean text.
+        object_index: Which mask it names; None if the answer has fewer masks.
+    """
+
+    text: str
+    start: int
+    end: int
+    object_index: int | None
+
+
+def render_messages(
+    messages: Sequence[dict[str, Any]], chat_template: str, *, add_generation_prompt: bool, **template_kwargs: Any
+) -> list[tuple[str, str | None, bool]]:
+    """Renders a conversation, keeping typed text apart from what the template writes.
+
+    Args:
+        messages: `{"role", "content": [{"type": "text" | "image" | "video", ...}]}`.
+        chat_template: A jinja template; assistant turns inside `{% generation %}` count as answers.
+
+    Returns:
+        `(text, role, is_answer)` triples in order; `role` is who typed the text, None for the template.
+    """
+    typed: list[tuple[str, str]] = []
+    stand_ins = []
+    for message in messages:
+        content = []
+        for part in message["content"]:
+            if part["type"] == "text":
+                content.append({"type": "text", "text": _STAND_IN.format(len(typed))})
+                typed.append((part["text"], message["role"]))
+            else:
+                content.append({"type": part["type"]})
+        stand_ins.append({"role": message["role"], "content": content})
+    rendered, spans = render_jinja_template(
+        conversations=[stand_ins],
+        chat_template=chat_template,
+        add_generation_prompt=add_generation_prompt,
+        return_assistant_tokens_mask=True,
+        **template_kwargs,
+    )
+    cuts = sorted({0, len(rendered[0]), *(edge for span in spans[0] for edge in span)})
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        is_answer = any(first <= start < last for first, last in spans[0])
+        for i, text in enumerate(_STAND_IN_PATTERN.split(rendered[0][start:end])):
+            # Odd pieces of the split are the numbers of stand-ins.
+            parts.append((*typed[int(text)], is_answer) if i % 2 else (text, None, is_answer))
+    return [part for part in parts if part[0]]
+
+
+class PromptEncoder:
+    """Encodes prompts exactly as the original's slow tokenizer does, from a fast one.
+
+    Args:
+        tokenizer: A fast tokenizer; its added tokens are the only special ones.
+        absorbing_tokens: Added tokens that swallow the dummy space in front of them. The slow tokenizer drops
+            it before the tokens of its special-tokens map only, which differs between Phi-3's revisions.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, absorbing_tokens: Sequence[str]) -> None:
+        self.added = {token.content: (i, token) for i, token in tokenizer.added_tokens_decoder.items()}
+        self.absorbing = frozenset(absorbing_tokens)
+        self.start_ids = tokenizer("").input_ids
+        by_length = sorted(self.added, key=len, reverse=True)
+        self._token_pattern = re.compile("(" + "|".join(map(re.escape, by_length)) + ")")
+        state = json.loads(tokenizer.backend_tokenizer.to_str())
+        state["added_tokens"], state["post_processor"] = [], None
+        state["padding"] = state["truncation"] = None
+        scheme = (state["pre_tokenizer"] or {}).get("prepend_scheme", "never")
+        self.has_dummy_space = scheme != "never"
+        if self.has_dummy_space:
+            state["pre_tokenizer"]["prepend_scheme"] = "never"
+        self._plain = Tokenizer.from_str(json.dumps(state))
+
+    def pieces(self, parts: Sequence[tuple[str, str | None, bool]]) -> list[Piece]:
+        """Rendered parts to pieces: the template's own tokens everywhere, `[SEG]` also in assistant turns."""
+        pieces: list[Piece] = []
+        for text, role, is_answer in parts:
+            if role is None:
+                pieces += self._split(text, self._token_pattern, is_answer)
+            elif role == "assistant":
+                pieces += self._split(text, re.compile(f"({re.escape(SEG_TOKEN)})"), is_answer)
+            else:
+                pieces.append(Piece(text, False, is_answer))
+        return pieces
+
+    def contains_token(self, text: str) -> bool:
+        """Whether a text would be read as containing one of the added tokens."""
+        return self._token_pattern.search(text) is not None
+
+    def encode(self, pieces: Sequence[Piece], visual_lengths: dict[str, int]) -> tuple[list[int], list[int]]:
+        """Token ids and, for each, 1 if it belongs to an answer.
+
+        Args:
+            pieces: The prompt.
+            visual_lengths: How many times the placeholder of each visual token is repeated.
+        """
+        ids, answer_mask = list(self.start_ids), [0] * len(self.start_ids)
+        chunk: list[Piece] = []
+        for piece in [*pieces, None]:
+            if piece is not None and not (piece.is_token and piece.text in visual_lengths):
+                chunk.append(piece)
+                continue
+            for new_ids, is_answer in self._encode_chunk(chunk):
+                ids += new_ids
+                answer_mask += [int(is_answer)] * len(new_ids)
+            chunk = []
+            if piece is not None:
+                count = visual_lengths[piece.text]
+                ids += [self.added[piece.text][0]] * count
+                answer_mask += [0] * count
+        return ids, answer_mask
+
+    def continue_with(self, pieces: Sequence[Piece]) -> list[int]:
+        """Token ids of pieces in the middle of a chunk, the first of which is a token: no dummy space."""
+        return [i for ids, _ in self._encode_chunk(pieces, starts=False) for i in ids]
+
+    def _split(self, text: str, pattern: re.Pattern, is_answer: bool) -> list[Piece]:
+        split = pattern.split(text)
+        return [Piece(part, i % 2 == 1, is_answer) for i, part in enumerate(split) if part]
+
+    def _encode_chunk(self, chunk: Sequence[Piece], starts: bool = True) -> list[tuple[list[int], bool]]:
+        """`(ids, is_answer)` of every piece of a chunk, the dummy space included in its first piece."""
+        merged = _merge_texts(chunk)
+        if not merged:
+            return []
+        if self.has_dummy_space and starts:
+            first = merged[0]
+            if first.is_token:
+                merged.insert(0, Piece(" ", False, first.is_answer))
+            else:
+                merged[0] = Piece(" " + first.text, False, first.is_answer)
+        encoded: list[tuple[list[int], bool]] = []
+        strip_left = False
+        for i, piece in enumerate(merged):
+            following = merged[i + 1] if i + 1 < len(merged) else None
+            if piece.is_token:
+                token_id, token = self.added[piece.text]
+                encoded.append(([token_id], piece.is_answer))
+                strip_left = token.rstrip
+                continue
+            # The slow tokenizer writes the SentencePiece underline as a space before anything else.
+            text = piece.text.replace("▁", " ") if self.has_dummy_space else piece.text
+            text = text.lstrip() if strip_left else text
+            if following is not None and self.added[following.text][1].lstrip:
+                text = text.rstrip()
+            strip_left = False
+            absorbed = following is not None and following.text in self.absorbing
+            if i == 0 and starts and text == " " and self.has_dummy_space and absorbed:
+                continue
+            encoded.append((self._plain.encode(text, add_special_tokens=False).ids, piece.is_answer))
+        return encoded
+
+
+def _merge_texts(pieces: Sequence[Piece]) -> list[Piece]:
+    """Adjacent texts are one text to the tokenizer, whoever wrote them."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if merged and not piece.is_token and not merged[-1].is_token:
+            merged[-1] = Piece(merged[-1].text + piece.text, False, merged[-1].is_answer or piece.is_answer)
+        else:
+            merged.append(piece)
+    return merged
+
+
+_MARKUP = re.compile(r"<p>(.*?)</p>|" + re.escape(SEG_TOKEN) + r"|</?p>", re.DOTALL)
+
+
+def parse_grounded_text(text: str, num_objects: int) -> tuple[str, list[Phrase]]:
+    """Takes the markup out of an answer.
+
+    The n-th `<p>...</p>` names the n-th mask, as in the original; phrases beyond the last mask name none.
+
+    Args:
+        text: e.g. `A <p> man </p> [SEG] rides a <p> horse </p> [SEG].`
+        num_objects: Number of masks of this answer.
+
+    Returns:
+        The clean text, single-spaced, and its phrases.
+
+    >>> parse_grounded_text("A <p> man </p> [SEG] rides.", 1)
+    ('A man rides.', [Phrase(text='man', start=2, end=5, object_index=0)])
+    """
+    clean, phrases, position = "", [], 0
+    for match in _MARKUP.finditer(text):
+        clean = _append(clean, text[position : match.start()])
+        position = match.end()
+        words = " ".join(match[1].replace(SEG_TOKEN, " ").split()) if match[1] else ""
+        if not words:
+            continue
+        clean = _append(clean, f" {words}" if match[1][0].isspace() else words)
+        index = len(phrases)
+        end = len(clean)
+        phrases.append(Phrase(words, end - len(words), end, index if index < num_objects else None))
+    return _append(clean, text[position:]).rstrip(), phrases
+
+
+def _append(clean: str, text: str) -> str:
+    """Adds text, runs of white space made one space, none at the start or before punctuation."""
+    text = re.sub(r"\s+", " ", text)
+    bare = text.lstrip()
+    if bare and bare[0] in ".,;:!?":
+        return clean.rstrip() + bare
+    return clean + (bare if clean == "" or clean.endswith(" ") else text)

@@ -1,0 +1,331 @@
+"""From prompt embeddings and frames to masks over time: three short drivers over one pixel-decoder step.
+
+`video`, `framewise` and `anchored` differ only in the order of frames and in what they remember. All objects of
+all samples are one batch; frames are encoded a few at a time, on demand, and forgotten. Memory does not grow
+with the length of the video.
+
+Shapes: N objects of one sample, C channels of a prompt embedding, T frames, H x W size of the masks, s side of
+low-resolution masks.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Sam2VideoModel
+
+from .errors import InputError, ResourceError
+from .image_streams import normalize_grounding_frames
+from .memory_bank import MemoryBank
+from .pixel_decoder import (
+    FrameFeatures,
+    ObjectMasks,
+    concatenate_features,
+    decode_first_frame,
+    decode_framewise,
+    decode_tracked_frame,
+    encode_frames,
+    new_memory_bank,
+    remember,
+    resize_mask_logits,
+)
+
+MASK_MODES = ("video", "framewise", "anchored")
+
+# A frame of a sample: (sample index, frame index).
+Place = tuple[int, int]
+
+
+@dataclass
+class FrameMasks:
+    """Masks of one frame of one sample.
+
+    Attributes:
+        sequence_index: Which sample (which returned sequence, for `generate`).
+        frame_index: Which of its frames.
+        masks: bool `[N, H, W]` on the CPU.
+        object_scores: float32 `[N]`, logits of the object being in the frame.
+        iou_scores: float32 `[N]`, predicted IoU of the chosen mask.
+        logits: Low-resolution logits `[N, s, s]`, on the model's device.
+    """
+
+    sequence_index: int
+    frame_index: int
+    masks: torch.Tensor
+    object_scores: torch.Tensor
+    iou_scores: torch.Tensor
+    logits: torch.Tensor
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How masks are decoded.
+
+    Attributes:
+        mask_mode: One of `MASK_MODES`.
+        prompt_frame: Frame that `video` prompts; it tracks forward from there, then backward. The last frame of
+            a shorter clip.
+        num_anchors: Frames that `anchored` decides without memory.
+        frames_per_batch: Frames the image encoder takes at once.
+        objects_per_batch: Objects the decoder takes at once; None takes all. A smaller number lowers the peak of
+            memory and gives the same masks.
+    """
+
+    mask_mode: str = "video"
+    prompt_frame: int = 0
+    num_anchors: int = 5
+    frames_per_batch: int = 4
+    objects_per_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask_mode not in MASK_MODES:
+            raise InputError(f"mask_mode is {self.mask_mode!r}; it must be one of {MASK_MODES}.")
+        if self.prompt_frame < 0:
+            raise InputError(f"prompt_frame is {self.prompt_frame}; it is the index of a frame, from 0.")
+        for name in ("num_anchors", "frames_per_batch", "objects_per_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}; it must be at least 1.")
+
+
+@dataclass
+class _Group:
+    """Objects that the decoder takes at once: whose they are, their prompts, and what is remembered of them."""
+
+    owners: list[int]
+    prompts: torch.Tensor
+    bank: MemoryBank
+
+    def keep(self, samples: set[int]) -> None:
+        """Forgets the objects of other samples."""
+        rows = [row for row, owner in enumerate(self.owners) if owner in samples]
+        if len(rows) == len(self.owners):
+            return
+        index = torch.tensor(rows, dtype=torch.long, device=self.prompts.device)
+        self.owners = [self.owners[row] for row in rows]
+        self.prompts = self.prompts[index]
+        self.bank.keep(index)
+
+
+class _FrameEncoder:
+    """Features of frames on demand; a sample's frames are pixels, or features encoded before."""
+
+    def __init__(self, decoder: Sam2VideoModel, frames: Sequence[Any], frames_per_batch: int) -> None:
+        self.decoder, self.frames, self.frames_per_batch = decoder, frames, frames_per_batch
+
+    def walk(self, steps: Iterable[list[Place]]) -> Iterator[tuple[list[Place], FrameFeatures]]:
+        """`(places, their features)` step by step, encoded over as many steps as one batch holds."""
+        pending: list[list[Place]] = []
+        for step in steps:
+            if pending and sum(map(len, pending)) + len(step) > self.frames_per_batch:
+                yield from self._encode(pending)
+                pending = []
+            pending.append(step)
+        if pending:
+            yield from self._encode(pending)
+
+    def _encode(self, steps: list[list[Place]]) -> Iterator[tuple[list[Place], FrameFeatures]]:
+        places = [place for step in steps for place in step]
+        parts = [
+            self._features(places[start : start + self.frames_per_batch])
+            for start in range(0, len(places), self.frames_per_batch)
+        ]
+        features = parts[0] if len(parts) == 1 else concatenate_features(parts)
+        first = 0
+        for step in steps:
+            yield step, features.select(slice(first, first + len(step)))
+            first += len(step)
+
+    def _features(self, places: list[Place]) -> FrameFeatures:
+        decoder = self.decoder
+        encoded = {i for i, _ in places if hasattr(self.frames[i], "embedding")}
+        if encoded:
+            known = [self.frames[i].select(slice(t, t + 1)).to(decoder.device, decoder.dtype) for i, t in places]
+            return concatenate_features(known)
+        pixels = [
+            normalize_grounding_frames(self.frames[i][t : t + 1].to(decoder.device), decoder.image_size, decoder.dtype)
+            for i, t in places
+        ]
+        return encode_frames(decoder, torch.cat(pixels))
+
+
+def iter_masks(
+    decoder: Sam2VideoModel,
+    prompts: Sequence[torch.Tensor],
+    frames: Sequence[Any],
+    sizes: Sequence[tuple[int, int]],
+    options: TrackingOptions,
+) -> Iterator[FrameMasks]:
+    """Masks of every frame of every sample that has objects, as they are decided.
+
+    Args:
+        prompts: Per sample, prompt embeddings `[N, C]`.
+        frames: Per sample, uint8 frames `[T, 3, h, w]` (a tensor, or anything with a length whose slices are such
+            tensors) or [`FrameFeatures`] of all frames.
+        sizes: Per sample, `(H, W)`.
+
+    Yields:
+        [`FrameMasks`]: in order of frames, samples in turn, for `framewise` and `video` from frame 0; otherwise
+        sample by sample, each frame when it is reached.
+
+    Raises:
+        ResourceError: If the device runs out of memory.
+    """
+    active = [i for i, embeddings in enumerate(prompts) if len(embeddings) and len(frames[i])]
+    in_step = options.prompt_frame == 0 and options.mask_mode != "anchored"
+    driver = {"video": _video, "framewise": _framewise, "anchored": _anchored}[options.mask_mode]
+    encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
+    try:
+        for samples in [active] if in_step else [[i] for i in active]:
+            if samples:
+                groups = _groups(decoder, prompts, samples, options.objects_per_batch)
+                lengths = {i: len(frames[i]) for i in samples}
+                yield from driver(decoder, encoder, groups, lengths, sizes, options)
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"Out of memory while tracking {sum(map(len, prompts))} objects. Lower max_objects_per_batch "
+            f"(now {options.objects_per_batch or 'all at once'}) or config.grounding_batch_size (now "
+            f"{options.frames_per_batch} frames); neither changes the masks."
+        ) from error
+
+
+def _groups(
+    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], samples: Sequence[int], size: int | None
+) -> list[_Group]:
+    owners = [i for i in samples for _ in range(len(prompts[i]))]
+    embeddings = torch.cat([prompts[i] for i in samples])
+    size = size or len(owners)
+    return [
+        _Group(owners[start : start + size], embeddings[start : start + size], new_memory_bank(decoder))
+        for start in range(0, len(owners), size)
+    ]
+
+
+def _steps(lengths: dict[int, int], order: Iterable[int]) -> Iterator[list[Place]]:
+    """The samples that have a frame, frame by frame."""
+    for t in order:
+        yield [(i, t) for i, length in lengths.items() if t < length]
+
+
+def _framewise(
+    decoder: Sam2VideoModel,
+    encoder: _FrameEncoder,
+    groups: list[_Group],
+    lengths: dict[int, int],
+    sizes: Sequence[tuple[int, int]],
+    options: TrackingOptions,
+) -> Iterator[FrameMasks]:
+    """Every frame on its own, without memory, as in training."""
+    for places, features in encoder.walk(_steps(lengths, range(max(lengths.values())))):
+        decided = []
+        for group in groups:
+            group.keep({i for i, _ in places})
+            if group.owners:
+                rows = _rows(group, places, features)
+                decided.append((group.owners, decode_framewise(decoder, features.select(rows), group.prompts)))
+        yield from _split(places[0][1], decided, sizes)
+
+
+def _video(
+    decoder: Sam2VideoModel,
+    encoder: _FrameEncoder,
+    groups: list[_Group],
+    lengths: dict[int, int],
+    sizes: Sequence[tuple[int, int]],
+    options: TrackingOptions,
+) -> Iterator[FrameMasks]:
+    """One frame is prompted; memory carries the objects forward to the end, then backward to the start."""
+    start = min(options.prompt_frame, max(lengths.values()) - 1)
+    for places, features in encoder.walk(_steps(lengths, [start])):
+        decided = []
+        for group in groups:
+            own = features.select(_rows(group, places, features))
+            masks = decode_first_frame(decoder, own, group.prompts)
+            group.bank.condition(start, remember(decoder, own, masks, prompted=True))
+            decided.append((group.owners, masks))
+        yield from _split(start, decided, sizes)
+    yield from _propagate(decoder, encoder, groups, lengths, sizes, range(start + 1, max(lengths.values())))
+    for group in groups:
+        group.bank.forget_tracked()
+    yield from _propagate(decoder, encoder, groups, lengths, sizes, range(start - 1, -1, -1), backward=True)
+
+
+def _anchored(
+    decoder: Sam2VideoModel,
+    encoder: _FrameEncoder,
+    groups: list[_Group],
+    lengths: dict[int, int],
+    sizes: Sequence[tuple[int, int]],
+    options: TrackingOptions,
+) -> Iterator[FrameMasks]:
+    """Evenly spread frames are decided without memory, as in training, and condition all others; every other
+    frame is tracked from its nearest anchor."""
+    ((sample, length),) = lengths.items()
+    anchors = sorted(set(np.linspace(0, length - 1, min(options.num_anchors, length)).astype(int).tolist()))
+    for places, features in encoder.walk([[(sample, t)] for t in anchors]):
+        t = places[0][1]
+        decided = []
+        for group in groups:
+            own = features.select(_rows(group, places, features))
+            masks = decode_framewise(decoder, own, group.prompts)
+            group.bank.condition(t, remember(decoder, own, masks, prompted=True))
+            decided.append((group.owners, masks))
+        yield from _split(t, decided, sizes)
+    bounds = [-1, *anchors, 2 * length]
+    for before, anchor, after in zip(bounds, bounds[1:], bounds[2:], strict=False):
+        middle_before = (before + anchor) // 2 if before >= 0 else -1
+        middle_after = (anchor + after) // 2 if after < length else length - 1
+        for order, backward in (
+            (range(anchor + 1, middle_after + 1), False),
+            (range(anchor - 1, middle_before, -1), True),
+        ):
+            yield from _propagate(decoder, encoder, groups, lengths, sizes, order, backward)
+            for group in groups:
+                group.bank.forget_tracked()
+
+
+def _propagate(
+    decoder: Sam2VideoModel,
+    encoder: _FrameEncoder,
+    groups: list[_Group],
+    lengths: dict[int, int],
+    sizes: Sequence[tuple[int, int]],
+    order: Iterable[int],
+    backward: bool = False,
+) -> Iterator[FrameMasks]:
+    """Tracks all objects through frames, in the given order."""
+    for places, features in encoder.walk(_steps(lengths, order)):
+        t = places[0][1]
+        decided = []
+        for group in groups:
+            group.keep({i for i, _ in places})
+            if not group.owners:
+                continue
+            own = features.select(_rows(group, places, features))
+            masks = decode_tracked_frame(decoder, own, group.bank, t, backward)
+            group.bank.append(t, remember(decoder, own, masks, prompted=False))
+            decided.append((group.owners, masks))
+        yield from _split(t, decided, sizes)
+
+
+def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.Tensor:
+    """For every object of a group, the row of its sample's frame among the features, int64 `[n]`."""
+    row_of = {sample: row for row, (sample, _) in enumerate(places)}
+    return torch.tensor([row_of[owner] for owner in group.owners], device=features.embedding.device)
+
+
+def _split(
+    t: int, decided: list[tuple[list[int], ObjectMasks]], sizes: Sequence[tuple[int, int]]
+) -> Iterator[FrameMasks]:
+    """Hands the masks of one frame to their samples, at each one's own size."""
+    owners = [owner for group_owners, _ in decided for owner in group_owners]
+    logits = torch.cat([masks.logits for _, masks in decided])
+    scores = torch.cat([masks.object_scores for _, masks in decided]).float().cpu()
+    ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided]).float().cpu()
+    for sample in dict.fromkeys(owners):
+        rows = [row for row, owner in enumerate(owners) if owner == sample]
+        own = logits[rows]
+        binary = (resize_mask_logits(own, sizes[sample]) > 0).cpu()
+        yield FrameMasks(sample, t, binary, scores[rows], ious[rows], own)

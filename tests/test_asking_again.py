@@ -1,0 +1,147 @@
+"""Further questions and turns about a video that was seen before."""
+
+import pytest
+import torch
+
+from tests.conftest import force_seg
+from tests.tiny_checkpoint import frames
+from videoglamm_hf import InputError, MediaError, VideoFeatures
+
+CLIP = frames(4, 48, 64)
+
+
+def generate(model, inputs, **options):
+    length = inputs["input_ids"].shape[1]
+    return model.generate(
+        **inputs,
+        **{"max_new_tokens": 4, "do_sample": False, "output_mask_logits": True, **options},
+        logits_processor=force_seg([1], length),
+    )
+
+
+def assert_same(first, second):
+    assert torch.equal(first.sequences, second.sequences)
+    for a, b in zip(first.mask_logits, second.mask_logits, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+    assert first.frame_timestamps == second.frame_timestamps
+
+
+@pytest.fixture
+def features(model, ask) -> VideoFeatures:
+    return model.encode_video(**ask(video=CLIP))
+
+
+@pytest.fixture
+def nothing_is_seen(model, monkeypatch):
+    for part, name in ((model.model.temporal_tower, "forward"), (model.pixel_decoder, "get_image_features")):
+        monkeypatch.setattr(part, name, lambda *a, **k: pytest.fail("the video was seen again"))
+
+
+@pytest.mark.parametrize("keep_frames", [True, False])
+def test_features_give_the_same_answer(model, ask, keep_frames):
+    inputs = ask(video=CLIP)
+    kept = model.encode_video(**inputs, keep_frames=keep_frames)
+    assert (kept.frame_features[0] is not None) == keep_frames
+    expected = generate(model, inputs)
+    only = {k: inputs[k] for k in ("input_ids", "attention_mask", "grounding_frames")}
+    assert_same(generate(model, only, video_features=kept), expected)
+
+
+def test_a_further_question_needs_no_video(model, processor, ask, features, nothing_is_seen, monkeypatch):
+    question = "What is moving in this video?"
+    messages = [
+        {"role": "user", "content": [{"type": "video", "video": features}, {"type": "text", "text": question}]}
+    ]
+    inputs = processor.apply_chat_template(messages, tokenize=True, add_generation_prompt=True)
+    assert "pixel_values_videos" not in inputs and "grounding_frames" not in inputs
+    again = generate(model, inputs)
+    monkeypatch.undo()
+    assert_same(again, generate(model, ask(question, video=CLIP)))
+
+
+def test_a_batch_of_features_pictures_and_text(model, processor, ask, features):
+    picture = model.encode_video(**ask(image=CLIP[0]))
+
+    def user(*parts):
+        return [{"role": "user", "content": [*parts, {"type": "text", "text": "What is it?"}]}]
+
+    batch = [user({"type": "video", "video": features}), user(), user({"type": "image", "image": picture})]
+    inputs = processor.apply_chat_template(batch, tokenize=True, add_generation_prompt=True)
+    output = generate(model, inputs)
+    assert [tuple(m.shape) for m in output.masks] == [(1, 4, 48, 64), (1, 0, 0, 0), (1, 1, 48, 64)]
+
+
+def test_features_survive_a_file(model, ask, features, tmp_path):
+    features.save(tmp_path / "seen.safetensors")
+    loaded = VideoFeatures.load(tmp_path / "seen.safetensors")
+    only = {k: ask(video=CLIP)[k] for k in ("input_ids", "attention_mask")}
+    assert_same(generate(model, only, video_features=loaded), generate(model, only, video_features=features))
+    assert [p.name for p in tmp_path.iterdir()] == ["seen.safetensors"]
+
+
+def test_a_further_turn_reuses_the_cache(model, processor, ask, features):
+    first = generate(model, ask(video=CLIP), video_features=features, return_dict_in_generate=True)
+    inputs = processor.next_turn(first, "And the blue one?")
+    new = inputs["input_ids"].shape[1] - first.sequences.shape[1]
+    seen = []
+    forward = model.model.language_model.forward
+
+    def counted(*args, **kwargs):
+        seen.append(kwargs["inputs_embeds"].shape[1])
+        return forward(*args, **kwargs)
+
+    model.model.language_model.forward = counted
+    try:
+        second = generate(model, inputs, video_features=features, past_key_values=first.past_key_values)
+    finally:
+        del model.model.language_model.forward
+    # Only the last generated token and the new turn are read, then one token a step.
+    assert seen[0] == new + 1 and set(seen[1:]) == {1}
+    from_scratch = generate(model, inputs, video_features=features)
+    assert_same(second, from_scratch)
+
+
+def test_next_turn_writes_what_the_whole_conversation_would(model, processor, ask, features):
+    first = generate(model, ask(video=CLIP), video_features=features)
+    first.sequences = torch.cat(
+        [
+            ask(video=CLIP)["input_ids"],
+            processor.tokenizer("Sure.", return_tensors="pt", add_special_tokens=False).input_ids[:, 1:],
+        ],
+        dim=1,
+    )
+    inputs = processor.next_turn(first, "And the <|end|> blue one?")
+    tail = inputs["input_ids"][0, first.sequences.shape[1] :]
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "Sure."},
+        {"role": "user", "content": "And the <|end|> blue one?"},
+    ]
+    whole = processor.apply_chat_template(messages, tokenize=True, add_generation_prompt=True)["input_ids"][0]
+    assert torch.equal(whole[-len(tail) :], tail)
+
+
+def test_refusals(model, fresh_model, ask, features, processor, tmp_path):
+    other = fresh_model()
+    with torch.no_grad():
+        other.model.temporal_projector.linear_2.bias += 1
+    only = {k: ask(video=CLIP)[k] for k in ("input_ids", "attention_mask")}
+    with pytest.raises(InputError, match="another model"):
+        generate(other, only, video_features=features)
+    with pytest.raises(InputError, match="2 samples"):
+        generate(model, only, video_features=VideoFeatures.concatenate([features, features]))
+    with pytest.raises(InputError, match="image"):
+        content = [{"type": "image", "image": features}, {"type": "text", "text": "?!"}]
+        processor.apply_chat_template([{"role": "user", "content": content}], tokenize=True)
+    with pytest.raises(InputError, match="encode all or none"):
+        pair = [
+            [{"role": "user", "content": [{"type": "video", "video": v}, {"type": "text", "text": "?!"}]}]
+            for v in (features, CLIP)
+        ]
+        processor.apply_chat_template(pair, tokenize=True)
+    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
+    for path in ("broken.safetensors", "missing.safetensors"):
+        with pytest.raises(MediaError, match=path):
+            VideoFeatures.load(tmp_path / path)
+    with pytest.raises(MediaError, match="cannot be written"):
+        features.save(tmp_path / "no" / "folder.safetensors")

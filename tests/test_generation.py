@@ -1,0 +1,245 @@
+"""generate() at its public surface: everything transformers' own generate does, and masks."""
+
+import pytest
+import torch
+from transformers import StoppingCriteria, StoppingCriteriaList, TextStreamer
+
+from tests.conftest import ForceTokens, force_seg
+from tests.tiny_checkpoint import frames
+from videoglamm_hf import InputError
+
+CLIP = frames(4, 48, 64)
+
+
+def generate(model, inputs, steps=(1, 3), **options):
+    length = inputs["input_ids"].shape[1]
+    options = {"max_new_tokens": 5, "do_sample": False, **options}
+    return model.generate(**inputs, logits_processor=force_seg(list(steps), length), **options)
+
+
+def test_masks_come_at_the_videos_own_size(model, ask):
+    output = generate(model, ask(video=CLIP))
+    assert output.masks[0].shape == (2, 4, 48, 64) and output.masks[0].dtype == torch.bool
+    assert output.object_scores[0].shape == output.iou_scores[0].shape == (2, 4)
+    assert output.mask_logits is None
+    assert output.frame_timestamps == [[0.0, 1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize("mode", ["video", "framewise"])
+def test_logits_on_request(model, ask, mode):
+    output = generate(model, ask(video=CLIP), mask_mode=mode, output_mask_logits=True)
+    logits = output.mask_logits[0]
+    assert logits.shape == (2, 4, 64, 64)
+    resized = torch.nn.functional.interpolate(logits, size=(48, 64), mode="bilinear", align_corners=False)
+    assert torch.equal(resized > 0, output.masks[0])
+
+
+def test_no_seg_gives_no_masks(model, ask):
+    output = generate(model, ask(video=CLIP), steps=())
+    assert output.masks[0].shape == (0, 4, 48, 64)
+
+
+def test_text_only_questions_work(model, ask):
+    output = generate(model, ask("Who are you?"), steps=(0,))
+    assert output.masks[0].shape == (1, 0, 0, 0)
+
+
+def test_pictures_work_in_both_modes(model, ask):
+    for mode in ("video", "framewise"):
+        output = generate(model, ask(image=CLIP[0]), mask_mode=mode)
+        assert output.masks[0].shape == (2, 1, 48, 64)
+
+
+def test_a_seg_that_is_the_very_last_token_counts(model, ask):
+    assert len(generate(model, ask(video=CLIP), steps=(4,)).masks[0]) == 1
+
+
+def test_return_masks_false_is_stock(model, ask):
+    inputs = ask(video=CLIP)
+    stock = generate(model, inputs, return_masks=False)
+    assert isinstance(stock, torch.Tensor)
+    assert torch.equal(stock, generate(model, inputs).sequences)
+    as_dict = generate(model, inputs, return_masks=False, return_dict_in_generate=True, output_scores=True)
+    assert len(as_dict.scores) == 5 and "masks" not in as_dict
+
+
+def test_cached_states_equal_teacher_forcing(model, ask):
+    inputs = ask(video=CLIP)
+    output = generate(model, inputs)
+    with torch.no_grad():
+        features = model.get_video_features(
+            inputs["pixel_values_videos"], inputs["temporal_pixel_values_videos"]
+        ).pooler_output
+        embeds = model.model.embed_inputs(output.sequences, video_features=features)
+        states = model.model(inputs_embeds=embeds).last_hidden_state[0]
+        where = (output.sequences[0] == model.config.seg_token_id).nonzero()[:, 0] - 1
+        expected = model.seg_projection(states[where])
+    assert torch.allclose(output.prompt_embeddings[0], expected, atol=2e-5)
+
+
+def test_each_tower_runs_once(model, ask, monkeypatch):
+    calls = {"spatial": 0, "temporal": 0, "frames": 0}
+    towers = {"spatial": model.model.spatial_projector, "temporal": model.model.temporal_tower}
+    for name, tower in towers.items():
+        forward = tower.forward
+
+        def counted(*args, _forward=forward, _name=name, **kwargs):
+            calls[_name] += 1
+            return _forward(*args, **kwargs)
+
+        monkeypatch.setattr(tower, "forward", counted)
+    encode = model.pixel_decoder.get_image_features
+
+    def counted_frames(pixels, **kwargs):
+        calls["frames"] += len(pixels)
+        return encode(pixels, **kwargs)
+
+    monkeypatch.setattr(model.pixel_decoder, "get_image_features", counted_frames)
+    generate(model, ask(video=CLIP), num_beams=3)
+    assert calls == {"spatial": 1, "temporal": 1, "frames": 4}
+
+
+def test_only_one_vector_per_step_is_kept(model, ask, monkeypatch):
+    kept = []
+    original = model._seg_embeddings
+    monkeypatch.setattr(
+        model, "_seg_embeddings", lambda output, length: kept.extend(output.hidden_states) or original(output, length)
+    )
+    generate(model, ask(video=CLIP))
+    assert [tuple(state.shape) for step in kept for state in step] == [(1, 1, 64)] * 5
+
+
+def test_beams_take_the_state_of_their_own_beam(model, ask):
+    inputs = ask(video=CLIP)
+    output = generate(model, inputs, num_beams=3, num_return_sequences=2)
+    assert len(output.masks) == 2
+    with torch.no_grad():
+        features = model.get_video_features(
+            inputs["pixel_values_videos"], inputs["temporal_pixel_values_videos"]
+        ).pooler_output
+        for row in range(2):
+            embeds = model.model.embed_inputs(output.sequences[row : row + 1], video_features=features)
+            states = model.model(inputs_embeds=embeds).last_hidden_state[0]
+            where = (output.sequences[row] == model.config.seg_token_id).nonzero()[:, 0] - 1
+            expected = model.seg_projection(states[where])
+            assert torch.allclose(output.prompt_embeddings[row], expected, atol=2e-5)
+
+
+def test_sampling_streamers_and_stopping(model, ask, processor, capsys):
+    class StopAfterThree(StoppingCriteria):
+        def __call__(self, input_ids, scores, **kwargs):
+            return torch.full((len(input_ids),), input_ids.shape[1] >= length + 3)
+
+    inputs = ask(video=CLIP)
+    length = inputs["input_ids"].shape[1]
+    output = generate(
+        model,
+        inputs,
+        do_sample=True,
+        top_k=5,
+        streamer=TextStreamer(processor.tokenizer, skip_prompt=True),
+        stopping_criteria=StoppingCriteriaList([StopAfterThree()]),
+    )
+    assert output.sequences.shape[1] == length + 3
+    assert "[SEG]" in capsys.readouterr().out
+
+
+def test_processors_that_look_up_tokens_survive_placeholders(model, ask):
+    output = generate(model, ask(video=CLIP), repetition_penalty=1.3, no_repeat_ngram_size=2)
+    assert output.sequences.max() < 322
+
+
+def test_placeholders_are_never_generated(model, ask):
+    output = generate(model, ask(video=CLIP), steps=(), do_sample=True, temperature=100.0, max_new_tokens=40)
+    assert output.sequences[0, output.prompt_length :].max() < model.config.text_config.vocab_size
+
+
+def test_static_cache_and_sdpa_agree(fresh_model, model, ask):
+    inputs = ask(video=CLIP)
+    expected = generate(model, inputs, output_mask_logits=True)
+    sdpa = fresh_model(attn_implementation="sdpa")
+    for options in ({}, {"cache_implementation": "static", "disable_compile": True}, {"use_cache": False}):
+        output = generate(sdpa, inputs, output_mask_logits=True, **options)
+        assert torch.equal(output.sequences, expected.sequences)
+        assert torch.allclose(output.mask_logits[0], expected.mask_logits[0], atol=5e-3)
+
+
+def test_a_mixed_batch_equals_one_by_one(model, processor):
+    def user(text, **part):
+        content = [{"type": kind, kind: value} for kind, value in part.items()]
+        return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
+
+    conversations = [
+        user("Can you segment the red disc in this video?", video=frames(5, 48, 64)),
+        user("And here?", image=frames(1, 40, 30, salt=1)[0]),
+        user("Who are you?"),
+        user("What moves fastest in it?", video=frames(2, 32, 80, salt=1)),
+    ]
+    # Different numbers of objects, one sample without any.
+    steps = [{1, 3}, {2}, {0}, set()]
+
+    class ForcePerRow(ForceTokens):
+        def __init__(self, rows, length):
+            self.rows, self.prompt_length = rows, length
+
+        def __call__(self, input_ids, scores):
+            for row, wanted in enumerate(self.rows):
+                if input_ids.shape[1] - self.prompt_length in wanted:
+                    scores[row] = -1e9
+                    scores[row, 319] = 0
+            return scores
+
+    def run(some, forced):
+        inputs = processor.apply_chat_template(some, tokenize=True, add_generation_prompt=True)
+        return model.generate(
+            **inputs,
+            max_new_tokens=5,
+            do_sample=False,
+            output_mask_logits=True,
+            logits_processor=[ForcePerRow(forced, inputs["input_ids"].shape[1])],
+        )
+
+    together = run(conversations, steps)
+    for i, conversation in enumerate(conversations):
+        alone = run([conversation], [steps[i]])
+        generated = together.sequences[i, together.prompt_length :]
+        assert torch.equal(generated, alone.sequences[0, alone.prompt_length :])
+        assert together.masks[i].shape == alone.masks[0].shape
+        if alone.mask_logits[0].numel():
+            scale = alone.mask_logits[0].abs().max()
+            assert (together.mask_logits[i] - alone.mask_logits[0]).abs().max() <= 1e-4 * scale
+
+
+def test_iter_masks_gives_the_same_masks_frame_by_frame(model, ask):
+    inputs = ask(video=CLIP)
+    output = generate(model, inputs)
+    seen = list(model.iter_masks(output.prompt_embeddings, inputs["grounding_frames"], inputs["original_sizes"]))
+    assert [frame.frame_index for frame in seen] == [0, 1, 2, 3]
+    assert torch.equal(torch.stack([frame.masks for frame in seen], dim=1), output.masks[0])
+
+
+def test_full_hidden_states_on_request(model, ask):
+    output = generate(model, ask(video=CLIP), output_hidden_states=True)
+    assert len(output.hidden_states) == 5 and len(output.hidden_states[0]) == 3
+    assert len(output.masks[0]) == 2
+
+
+def test_bad_requests(model, ask):
+    inputs = ask(video=CLIP)
+    with pytest.raises(InputError, match="mask_mode"):
+        generate(model, inputs, mask_mode="sideways")
+    with pytest.raises(InputError, match="grounding_frames"):
+        generate(model, {k: v for k, v in inputs.items() if k != "grounding_frames"})
+    with pytest.raises(InputError, match="placeholders"):
+        generate(
+            model,
+            {
+                **inputs,
+                "pixel_values_videos": inputs["pixel_values_videos"].repeat(2, 1, 1, 1, 1),
+                "temporal_pixel_values_videos": inputs["temporal_pixel_values_videos"].repeat(2, 1, 1, 1, 1),
+            },
+        )
+    with pytest.raises(InputError, match="8 frames"):
+        generate(model, {**inputs, "pixel_values_videos": inputs["pixel_values_videos"][:, :4]})
+    with pytest.raises(InputError, match="context"):
+        generate(model, {"input_ids": torch.ones(1, 5000, dtype=torch.long)})

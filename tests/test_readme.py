@@ -1,0 +1,53 @@
+"""Every snippet of the README runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY_CONFIG
+from tests.tiny_checkpoint import frames
+from videoglamm_hf import cli
+from videoglamm_hf.video_io import write_mp4
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^    (videoglamm .*)$", README, re.MULTILINE)
+MAKE_TARGETS = set(re.findall(r"make (\w+)", README))
+
+
+@pytest.fixture
+def as_in_the_readme(tmp_path, monkeypatch, original_tiny, converted_tiny):
+    """A folder with the files the README names."""
+    (tmp_path / "VideoGLaMM").symlink_to(original_tiny)
+    (tmp_path / "videoglamm-hf").symlink_to(converted_tiny)
+    write_mp4(tmp_path / "bikes.mp4", frames(30, 72, 96), fps=10)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_snippets_run_in_order(as_in_the_readme, capsys):
+    assert PYTHON
+    namespace: dict = {}
+    for snippet in PYTHON:
+        exec(compile(snippet, "README.md", "exec"), namespace)
+    assert namespace["answer"].masks.shape[1:] == (3, 72, 96)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(as_in_the_readme, command, capsys):
+    program, *arguments = shlex.split(command)
+    assert program == "videoglamm"
+    if arguments[0] == "convert":
+        # The tiny checkpoint's sizes that no shape tells; the README's is the published one.
+        (as_in_the_readme / "videoglamm-hf").unlink()
+        arguments += ["--config", str(TINY_CONFIG)]
+    else:
+        arguments += ["--max-new-tokens", "4"]
+    assert cli.main(arguments) == 0, capsys.readouterr().err
+
+
+def test_make_targets_exist():
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in MAKE_TARGETS)
