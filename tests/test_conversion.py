@@ -29,11 +29,12 @@ from tests.tiny_checkpoint import (
 )
 from videoglamm_hf import OutputError, VideoGlammConfig
 from videoglamm_hf.conversion import convert, convert_videoglamm, original_parts
-from videoglamm_hf.conversion.checkpoint_reader import find_weights
+from videoglamm_hf.conversion.checkpoint_reader import StoredTensor, find_weights
 from videoglamm_hf.conversion.checkpoint_writer import plan_shards, write_safetensors
 from videoglamm_hf.conversion.original_config import build_config
 from videoglamm_hf.conversion.original_keys import DROPPED, assign, drop_reason, source_key, target_keys
 from videoglamm_hf.conversion.original_tokenizer import add_placeholders, load_original_tokenizer
+from videoglamm_hf.conversion.original_weights import check_assignment
 from videoglamm_hf.output_folder import replacing_folder
 
 FULL_LISTING = FIXTURES.parent / "state_dict_full.txt"
@@ -114,6 +115,8 @@ def test_every_key_of_the_published_model_has_its_place(published_targets):
     assert (plan.missing, plan.unexpected, plan.ambiguous) == ([], [], [])
     used = {key for keys in plan.sources.values() for key in keys}
     assert used | set(plan.dropped) == set(shapes(FULL_LISTING)) and not used & set(plan.dropped)
+    stored = {k: StoredTensor(Path("a.bin"), k, shape, torch.bfloat16) for k, shape in shapes(FULL_LISTING).items()}
+    check_assignment(plan, stored, published_targets)
 
 
 def test_the_published_defaults_have_exactly_the_original_number_of_weights(published_targets):

@@ -216,8 +216,8 @@ class GroundedGenerationMixin:
     @torch.no_grad()
     def iter_masks(
         self,
-        prompt_embeddings: Sequence[torch.Tensor],
-        grounding_frames: Sequence[torch.Tensor],
+        prompts: Sequence[torch.Tensor],
+        grounding_frames: Sequence[Any],
         original_sizes: torch.Tensor | Sequence[tuple[int, int]],
         mask_mode: str | None = None,
         prompt_frame: int = 0,
@@ -228,7 +228,8 @@ class GroundedGenerationMixin:
         Masks frame by frame, while the video is still being worked through; the same path as `generate`'s.
 
         Args:
-            prompt_embeddings: Per sample, `[num_objects, C]`, e.g. `output.prompt_embeddings`.
+            prompts: Per sample, prompt embeddings `[num_objects, C]`, e.g. `output.prompt_embeddings`; or, to track
+                objects given by hand, their masks in the prompted frame, `[num_objects, height, width]`.
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]`.
             original_sizes: Per sample, `(height, width)` of the masks.
             mask_mode, prompt_frame, num_anchors, max_objects_per_batch: As in [`generate`].
@@ -238,7 +239,7 @@ class GroundedGenerationMixin:
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         sizes = [(int(height), int(width)) for height, width in original_sizes]
-        yield from iter_masks(self.pixel_decoder, prompt_embeddings, grounding_frames, sizes, options)
+        yield from iter_masks(self.pixel_decoder, prompts, grounding_frames, sizes, options)
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None

@@ -132,7 +132,7 @@ def decode_tracked_frame(
 
 
 def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMasks, prompted: bool) -> FrameMemory:
-    """Encodes a frame and its masks into memory; the memory encoder sees the raw frame features.
+    """Encodes a frame and its masks into memory.
 
     Args:
         features: Features of N frames, one per object.
@@ -142,15 +142,44 @@ def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMask
     """
     size = (decoder.image_size, decoder.image_size)
     high = F.interpolate(masks.logits[:, None].float(), size=size, mode="bilinear", align_corners=False)
-    memory, position = decoder._encode_new_memory(
-        current_vision_feats=features.embedding.flatten(2).permute(2, 0, 1),
-        pred_masks_high_res=high.to(features.embedding.dtype),
-        object_score_logits=masks.object_scores[:, None, None],
-        is_mask_from_pts=prompted,
-    )
     pointers = decoder.object_pointer_proj(masks.tokens)
     present = (masks.object_scores > 0)[:, None]
     pointers = torch.where(present, pointers, decoder.no_object_pointer.to(pointers.dtype))
+    return _encode_memory(decoder, features, high, masks.object_scores, prompted, pointers)
+
+
+def start_from_masks(
+    decoder: Sam2VideoModel, features: FrameFeatures, given: torch.Tensor
+) -> tuple[ObjectMasks, FrameMemory]:
+    """Takes given masks as those of the frame that starts a track, and remembers them as SAM 2 does.
+
+    Args:
+        features: Features of N frames, one per object.
+        given: Masks of the objects `[N, H, W]`, 0 or 1, of any size.
+    """
+    output = decoder._use_mask_as_output(
+        features.embedding, list(features.high_resolution), given[:, None].to(features.embedding.dtype)
+    )
+    scores = output.object_score_logits[:, 0, 0]
+    memory = _encode_memory(decoder, features, output.high_res_masks, scores, True, output.object_pointer[:, 0])
+    return ObjectMasks(output.pred_masks[:, 0], output.iou_scores, scores, output.object_pointer[:, 0]), memory
+
+
+def _encode_memory(
+    decoder: Sam2VideoModel,
+    features: FrameFeatures,
+    mask_logits: torch.Tensor,
+    object_scores: torch.Tensor,
+    prompted: bool,
+    pointers: torch.Tensor,
+) -> FrameMemory:
+    """Memory features of mask logits `[N, 1, S, S]`; the memory encoder sees the raw frame features."""
+    memory, position = decoder._encode_new_memory(
+        current_vision_feats=features.embedding.flatten(2).permute(2, 0, 1),
+        pred_masks_high_res=mask_logits.to(features.embedding.dtype),
+        object_score_logits=object_scores[:, None, None],
+        is_mask_from_pts=prompted,
+    )
     return FrameMemory(memory, position[:, :1], pointers)
 
 

@@ -30,6 +30,7 @@ from .pixel_decoder import (
     new_memory_bank,
     remember,
     resize_mask_logits,
+    start_from_masks,
 )
 
 MASK_MODES = ("video", "framewise", "anchored")
@@ -161,7 +162,7 @@ def iter_masks(
     """Masks of every frame of every sample that has objects, as they are decided.
 
     Args:
-        prompts: Per sample, prompt embeddings `[N, C]`.
+        prompts: Per sample, prompt embeddings `[N, C]`, or masks `[N, H, W]` of the prompted frame (`video` only).
         frames: Per sample, uint8 frames `[T, 3, h, w]` (a tensor, or anything with a length whose slices are such
             tensors) or [`FrameFeatures`] of all frames.
         sizes: Per sample, `(H, W)`.
@@ -173,6 +174,8 @@ def iter_masks(
     Raises:
         ResourceError: If the device runs out of memory.
     """
+    if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
+        raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
     active = [i for i, embeddings in enumerate(prompts) if len(embeddings) and len(frames[i])]
     in_step = options.prompt_frame == 0 and options.mask_mode != "anchored"
     driver = {"video": _video, "framewise": _framewise, "anchored": _anchored}[options.mask_mode]
@@ -242,8 +245,12 @@ def _video(
         decided = []
         for group in groups:
             own = features.select(_rows(group, places, features))
-            masks = decode_first_frame(decoder, own, group.prompts)
-            group.bank.condition(start, remember(decoder, own, masks, prompted=True))
+            if group.prompts.ndim == 2:
+                masks = decode_first_frame(decoder, own, group.prompts)
+                memory = remember(decoder, own, masks, prompted=True)
+            else:
+                masks, memory = start_from_masks(decoder, own, group.prompts)
+            group.bank.condition(start, memory)
             decided.append((group.owners, masks))
         yield from _split(start, decided, sizes)
     yield from _propagate(decoder, encoder, groups, lengths, sizes, range(start + 1, max(lengths.values())))

@@ -561,10 +561,16 @@ def _read_file(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
 
 
 def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) -> VideoClip:
+    count = getattr(picture, "n_frames", 1)
+    if count * picture.width * picture.height * 3 > MAX_CLIP_BYTES:
+        raise MediaError(
+            f"{name}: an animation of {count} frames of {picture.width}x{picture.height} is too large; "
+            "convert it to mp4"
+        )
     # Only decoding tells how long each frame stays, so all are decoded once before any is kept.
     starts: list[float] = []
     elapsed = 0.0
-    for position in range(getattr(picture, "n_frames", 1)):
+    for position in range(count):
         try:
             picture.seek(position)
             picture.load()
@@ -579,7 +585,6 @@ def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) ->
         elapsed += milliseconds / 1000 if 10 < milliseconds < math.inf else 0.1
     rate = len(starts) / elapsed if len(starts) > 1 else None
     positions = sample_frame_indices(len(starts), rate, **options)
-    _check_clip_bytes(name, len(positions), (picture.height, picture.width, 3))
     frames = []
     for position in positions:
         picture.seek(position)
@@ -606,7 +611,7 @@ class _Index:
 
 
 class _LostPlace(Exception):
-    """Seeking landed behind the wanted frame."""
+    """Seeking led past the wanted frame, as where key frames become whole only over the next frames."""
 
 
 @contextlib.contextmanager
@@ -750,11 +755,8 @@ def _wanted_frames(
 
 
 def _key_to_jump_to(keys: list[int], target: int, place: int) -> int | None:
-    """The key frame to seek to on the way from `place` to `target`, None if decoding on is as quick.
-
-    It is the last but one before the target: frames around a key frame may still need the stretch before it.
-    """
-    at = bisect_right(keys, target) - 2
+    """The key frame to seek to on the way from `place` to `target`, None if decoding on is as quick."""
+    at = bisect_right(keys, target) - 1
     return keys[at] if at > 0 and keys[at] > place else None
 
 

@@ -212,12 +212,16 @@ def test_decompression_bombs_are_refused(tmp_path, monkeypatch):
 
 def test_clips_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     make_video(tmp_path / "v.mp4", FRAMES)
-    Image.fromarray(FRAMES[0]).save(tmp_path / "p.gif", save_all=True, append_images=map(Image.fromarray, FRAMES))
+    pictures = [Image.fromarray(frame) for frame in FRAMES]
+    pictures[0].save(tmp_path / "p.gif", save_all=True, append_images=pictures[1:11])
+    pictures[0].save(tmp_path / "q.gif", save_all=True, append_images=pictures[1:10])
     monkeypatch.setattr(video_io, "MAX_CLIP_BYTES", 10 * FRAMES[0].size)
-    for name in ("v.mp4", "p.gif"):
-        assert len(read_clip(tmp_path / name, num_frames=10).frames) == 10
-        with pytest.raises(MediaError, match="11 frames of 128x16"):
-            read_clip(tmp_path / name, num_frames=11)
+    assert len(read_clip(tmp_path / "v.mp4", num_frames=10).frames) == 10
+    with pytest.raises(MediaError, match="11 frames of 128x16"):
+        read_clip(tmp_path / "v.mp4", num_frames=11)
+    assert len(read_clip(tmp_path / "q.gif", fps=None).frames) == 10
+    with pytest.raises(MediaError, match="11 frames of 128x16"):
+        read_clip(tmp_path / "p.gif", num_frames=2)
 
 
 def test_running_out_of_memory_is_explained(tmp_path, monkeypatch):

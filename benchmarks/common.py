@@ -1,0 +1,111 @@
+"""What every benchmark shares: a model that needs no download, timing, and how results are written."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
+
+import videoglamm_hf  # noqa: F401  registers the Auto classes
+from videoglamm_hf.conversion import convert_videoglamm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.tiny_checkpoint import frames, write_original  # noqa: E402
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+TINY_CONFIG = ROOT / "tests" / "fixtures" / "original_tiny" / "config.json"
+
+__all__ = ["ForceTokens", "benchmark_main", "device_name", "frames", "median_seconds", "paired", "tiny_model"]
+
+
+class ForceTokens(LogitsProcessor):
+    """Forces given tokens at given steps, so that every run says the same and segments as many objects."""
+
+    def __init__(self, tokens: dict[int, int], prompt_length: int) -> None:
+        self.tokens, self.prompt_length = tokens, prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        token = self.tokens.get(input_ids.shape[1] - self.prompt_length)
+        if token is not None:
+            scores = torch.full_like(scores, -1e9)
+            scores[:, token] = 0
+        return scores
+
+
+def tiny_model(image_size: int = 256, **options: Any) -> tuple[Any, Any]:
+    """Model and processor of the tiny architecture the parity tests use, weights by formula."""
+    with tempfile.TemporaryDirectory() as work:
+        original, converted = Path(work) / "original", Path(work) / "converted"
+        write_original(original)
+        config = json.loads(TINY_CONFIG.read_text())
+        config["grounding_config"]["image_size"] = image_size
+        convert_videoglamm(original, converted, clip=original / "clip", config=config, progress=False)
+        model = AutoModel.from_pretrained(converted, **options).to(best_device()).eval()
+        return model, AutoProcessor.from_pretrained(converted)
+
+
+def best_device() -> torch.device:
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+def synchronize() -> None:
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    synchronize()
+    start = time.perf_counter()
+    function()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1) -> float:
+    for _ in range(warm_up):
+        function()
+    return statistics.median(seconds(function) for _ in range(runs))
+
+
+def paired(first: Callable[[], Any], second: Callable[[], Any], runs: int = 3) -> tuple[float, float, float]:
+    """Medians of both sides and of the ratio first / second, run in turn so that drift hits both alike."""
+    first(), second()
+    pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
+    ratios = [a / b for a, b in pairs]
+    return (*(statistics.median(side) for side in zip(*pairs, strict=True)), statistics.median(ratios))
+
+
+def device_name() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def benchmark_main(
+    name: str, run: Callable[[argparse.Namespace], dict[str, Any]], add: Callable | None = None
+) -> None:
+    """Command line of a benchmark: runs it, prints its figures, writes them with `--json FILE`."""
+    parser = argparse.ArgumentParser(description=name)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    if add is not None:
+        add(parser)
+    arguments = parser.parse_args()
+    result = {"name": name, "device": device_name(), "date": str(date.today()), "torch": torch.__version__}
+    result |= run(arguments)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
