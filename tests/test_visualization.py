@@ -143,6 +143,16 @@ def test_contours_are_closed_and_grow_with_the_frame(side, thickness):
     assert contour[low, low:high].all() and contour[low:high, high - 1].all()
 
 
+def test_contours_are_equally_thick_all_around():
+    side, radius, thickness = 1080, 400, 6
+    y, x = np.mgrid[:side, :side]
+    masks = (np.hypot(y - side / 2, x - side / 2) < radius)[None]
+    contour = overlay_masks(np.zeros((side, side, 3), np.uint8), masks, alpha=0).any(axis=-1)
+    across, diagonal = contour[side // 2, side // 2 :].sum(), contour.diagonal()[side // 2 :].sum() * 2**0.5
+    assert across == thickness
+    assert diagonal == pytest.approx(thickness, rel=0.25)
+
+
 def test_a_mask_over_the_whole_frame_has_no_contour():
     frame = ramp(30, 40)
     assert np.array_equal(overlay_masks(frame, np.ones((1, 30, 40), bool), alpha=0), frame)
@@ -334,9 +344,9 @@ def test_any_number_of_tiles_fits(count):
 def test_small_objects_stay_visible_on_small_tiles():
     frames, masks = [np.zeros((1080, 1920, 3), np.uint8)] * 8, np.zeros((1, 8, 1080, 1920), bool)
     masks[:, :, 500:503, 900:903] = True
-    sheet = np.asarray(contact_sheet(frames, masks, [""]))
+    sheet, empty = (np.asarray(contact_sheet(frames, m, [""])) for m in (masks, np.zeros_like(masks)))
     color = np.array(object_colors(1)[0])
-    assert ((sheet == color).all(axis=-1).sum()) >= 8
+    assert np.sum((sheet == color).all(axis=-1)) >= np.sum((empty == color).all(axis=-1)) + 8
 
 
 def test_a_real_recording_can_be_shown(tmp_path):

@@ -608,6 +608,7 @@ class _Index:
     rate: float | None
     stamps: list[int]  # presentation time of each frame, sorted; empty if they cannot be relied on
     keys: list[int]  # presentation times of frames that decode without others, sorted
+    timed: bool  # whether the times of decoded frames can be relied on
 
 
 class _LostPlace(Exception):
@@ -616,10 +617,8 @@ class _LostPlace(Exception):
 
 @contextlib.contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    # An absolute path keeps a colon in a name from looking like a protocol, and the whitelist keeps
-    # playlists from opening connections.
-    try:
-        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    try:  # by its absolute path, for a colon in a relative one could look like a protocol
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{name}: not a video: {_diagnosis(path)} ({_reason(error)})") from error
     with container:
@@ -665,21 +664,26 @@ def _read_video(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
 def _index_packets(path: Path, name: str) -> _Index:
     stamps: list[int | None] = []
     keys: list[int] = []
+    timed = True
     with _opened(path, name) as (container, stream):
-        with contextlib.suppress(av.error.FFmpegError):  # a stream that breaks off: what came before counts
-            for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
-                    stamps.append(packet.pts)
-                    if packet.is_keyframe and packet.pts is not None:
-                        keys.append(packet.pts)
+        last = -math.inf
+        for packet in _packets(container, stream):
+            if packet.size and not packet.is_discard:
+                stamps.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
+                if packet.dts is not None:
+                    timed = timed and packet.dts >= last  # times start anew where recordings were concatenated
+                    last = packet.dts
         rate = stream.average_rate or stream.guessed_rate
         indexed = container.format.name in _INDEXED_CONTAINERS
+        timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
     if not stamps:
         raise MediaError(f"{name}: the video holds no frames; the file is damaged or was never finished")
     distinct = sorted({stamp for stamp in stamps if stamp is not None})
     if None in stamps or not indexed:
-        return _Index(len(stamps), float(rate) if rate else None, [], [])
-    return _Index(len(distinct), float(rate) if rate else None, distinct, sorted(keys))
+        return _Index(len(stamps), float(rate) if rate else None, [], [], timed)
+    return _Index(len(distinct), float(rate) if rate else None, distinct, sorted(keys), timed)
 
 
 def _decode(
@@ -711,9 +715,7 @@ def _decode(
                 seconds.append(float((place - index.stamps[0]) * stream.time_base))
             else:
                 start = float((stream.start_time or 0) * stream.time_base)
-                # AVI stores no presentation times, and what FFmpeg makes up is out of order
-                timed = frame.time is not None and container.format.name != "avi"
-                seconds.append(frame.time - start if timed else None)
+                seconds.append(frame.time - start if index.timed and frame.time is not None else None)
     frames = frames[: len(seconds)]
     if None in seconds or not all(a < b for a, b in itertools.pairwise([-math.inf, *seconds])):
         return frames, [place / (index.rate or 1.0) for place in places]
@@ -760,18 +762,23 @@ def _key_to_jump_to(keys: list[int], target: int, place: int) -> int | None:
     return keys[at] if at > 0 and keys[at] > place else None
 
 
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """The packets from the current position to the end, or to where the file breaks off."""
+    while True:
+        try:
+            yield from container.demux(stream)
+        except IndexError:  # PyAV's way of meeting a track that only begins here; the next packet is fine
+            continue
+        except av.error.FFmpegError:
+            pass
+        return
+
+
 def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """Frames from the current position on, skipping packets that cannot be decoded."""
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            yield from frames
-    except av.error.FFmpegError:  # the file breaks off: hand out what the decoder still holds
+    for packet in _packets(container, stream):
         with contextlib.suppress(av.error.FFmpegError):
-            yield from stream.codec_context.decode(None)
+            yield from packet.decode()
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

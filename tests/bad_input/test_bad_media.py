@@ -74,6 +74,22 @@ def audio_only(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
+def song_with_cover(path: Path) -> None:
+    """Sound, and a picture that players show with it."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(cover.encode(picture.reformat(format="yuvj420p")))
+        container.mux(cover.encode(None))
+
+
 def without_frames(path: Path) -> None:
     """The beginning of a Matroska file: it declares a video track, and no frame follows."""
     make_video(path, FRAMES)
@@ -138,6 +154,7 @@ BAD_SOURCES = {
     "truncated early": ("cut.mp4", truncated_early, "cut short"),
     "overwritten": ("overwritten.mp4", overwritten, "can be decoded"),
     "audio only": ("song.mp4", audio_only, "only audio"),
+    "song with cover": ("cover.mp4", song_with_cover, "only audio"),
     "no frames": ("none.mkv", without_frames, "no frames"),
     "no tracks": ("none.mp4", without_tracks, "no video"),
     "changing size": ("change.ts", changing_size, "frame 10 is 64x64.* 32x32"),
