@@ -263,8 +263,8 @@ def test_recordings_put_together_have_running_times(tmp_path):
     ).read_bytes()
     assert len(first) > 5_000_000  # FFmpeg looks this far for tracks when it opens a file
     (tmp_path / "both.ts").write_bytes(first + second + first)
-    clip = read_clip(tmp_path / "both.ts", num_frames=3)
-    assert clip.timestamps == pytest.approx((0, 15.4, 30.9))
+    for count, times in ((2, (0, 29.9)), (4, (0, 9.9, 19.9, 29.9))):
+        assert read_clip(tmp_path / "both.ts", num_frames=count).timestamps == pytest.approx(times)
 
 
 def test_frames_trimmed_away_do_not_count(tmp_path):

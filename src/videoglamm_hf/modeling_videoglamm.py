@@ -94,6 +94,8 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+    # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
+    _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
 
 class VideoGlammModel(VideoGlammPreTrainedModel):

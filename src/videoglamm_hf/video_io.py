@@ -568,7 +568,7 @@ def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) ->
             "convert it to mp4"
         )
     # Only decoding tells how long each frame stays, so all are decoded once before any is kept.
-    starts: list[float] = []
+    starts: list[float] = []  # milliseconds, as are the delays
     elapsed = 0.0
     for position in range(count):
         try:
@@ -580,10 +580,9 @@ def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) ->
             logger.warning("%s: frames after the first %d cannot be decoded: %s", name, position, error)
             break
         starts.append(elapsed)
-        milliseconds = picture.info.get("duration") or 0
-        # as browsers play "no delay"; a damaged file may also say NaN
-        elapsed += milliseconds / 1000 if 10 < milliseconds < math.inf else 0.1
-    rate = len(starts) / elapsed if len(starts) > 1 else None
+        delay = picture.info.get("duration") or 0
+        elapsed += delay if 10 < delay < math.inf else 100  # as browsers play "no delay"; damage may say NaN
+    rate = len(starts) / elapsed * 1000 if len(starts) > 1 else None
     positions = sample_frame_indices(len(starts), rate, **options)
     frames = []
     for position in positions:
@@ -594,7 +593,7 @@ def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) ->
                 f"{name}: frame {position} is {_size(frames[-1])}, but the first is {_size(frames[0])}; "
                 "all frames of a video must have one size"
             )
-    return VideoClip(np.stack(frames), tuple(starts[p] for p in positions), rate, name)
+    return VideoClip(np.stack(frames), tuple(starts[p] / 1000 for p in positions), rate, name)
 
 
 # Videos
@@ -714,8 +713,8 @@ def _decode(
             if index.stamps:
                 seconds.append(float((place - index.stamps[0]) * stream.time_base))
             else:
-                start = float((stream.start_time or 0) * stream.time_base)
-                seconds.append(frame.time - start if index.timed and frame.time is not None else None)
+                known = index.timed and frame.pts is not None
+                seconds.append(float((frame.pts - (stream.start_time or 0)) * stream.time_base) if known else None)
     frames = frames[: len(seconds)]
     if None in seconds or not all(a < b for a, b in itertools.pairwise([-math.inf, *seconds])):
         return frames, [place / (index.rate or 1.0) for place in places]

@@ -15,7 +15,7 @@ def test_frames_equal_decords(name, fps, hold):
     decord = pytest.importorskip("decord", reason="decord has no wheel for this platform")
     path = str(real_file(name))
     reader = decord.VideoReader(path, ctx=decord.cpu(0))
-    stride = 1 if fps is None else max(1, int(round(reader.get_avg_fps() / fps)))
+    stride = 1 if fps is None else max(1, round(reader.get_avg_fps() / fps))
     positions = list(range(0, len(reader), stride))
     if len(positions) > 64:
         positions = [positions[i] for i in np.linspace(0, len(positions) - 1, num=64, dtype=int)]
