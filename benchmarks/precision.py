@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.tiny_checkpoint import write_original
 from transformers import AutoModel, AutoProcessor
 
 from common import TINY_CONFIG, ForceTokens, benchmark_main, best_device, frames
+from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
 
 SEEDS = ("", "B:", "C:", "D:")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.tiny_checkpoint import gt_masks
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from common import ROOT, benchmark_main, frames, paired, tiny_model  # noqa: F401
+from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
 from videoglamm_hf.packed_masks import PackedMasks
 from videoglamm_hf.pixel_decoder import resize_mask_logits

@@ -533,7 +533,7 @@ def test_odd_sizes_are_padded_with_the_last_line(tmp_path, height, width):
     assert np.abs(read.astype(int) - padded).mean() < 6
 
 
-@pytest.mark.parametrize("fps", [0.01, 0.5, 12.5, 30000 / 1001, 240])
+@pytest.mark.parametrize("fps", [0.01, 0.5, np.float32(12.5), 30000 / 1001, 240])
 def test_unusual_rates_can_be_written(tmp_path, fps):
     write_mp4(tmp_path / "rate.mp4", smooth_frames(3, 16, 16), fps=fps)
     assert read_clip(tmp_path / "rate.mp4").fps == pytest.approx(fps, rel=1e-3)

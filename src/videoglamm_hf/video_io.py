@@ -32,7 +32,6 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PIXELS = 2**28  # of one frame; real cameras stop at a quarter of this
 MAX_CLIP_BYTES = 2**34  # of all frames of one clip
+MAX_ANIMATION_BYTES = 2**32  # of all frames of a GIF or the like, which are all decoded
 MAX_DOWNLOAD_BYTES = 2**32
 DOWNLOAD_SILENCE = 30.0  # seconds without a byte before a download is given up
 DOWNLOAD_DEADLINE = 1800.0  # seconds for a whole download
@@ -126,7 +126,7 @@ def read_clip(
         if not isinstance(name, str):
             raise InputError(f"a video path must be text, not {type(name).__name__}")
         if not _is_url(name) and os.path.isdir(name):
-            return _frames_as_they_are(_folder_pictures(name), name, options)
+            return _frames_as_they_are(_folder_pictures(name), name, options, mismatch=MediaError)
         with _local_file(name) as path:
             return _read_file(path, name, options)
     array = _as_array(source)
@@ -159,7 +159,7 @@ def read_image(source: Any) -> np.ndarray:
         with _local_file(name) as path, _media_errors(name):
             picture = _open_picture(path, name)
             if picture is None:
-                raise MediaError(f"{name}: not a picture: {_diagnosis(path)}")
+                raise MediaError(f"{name}: not a picture (videos are read by read_clip): {_diagnosis(path)}")
             with picture:
                 return _rgb(ImageOps.exif_transpose(picture))
     if isinstance(source, Image.Image):
@@ -256,7 +256,7 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
         raise MediaError(f"{name}: the folder {target.parent} does not exist; create it first")
     aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        _encode(aside, name, frames, Fraction(fps).limit_denominator(100_000))
+        _encode(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
         with _media_errors(name):
             os.replace(aside, target)
     finally:
@@ -348,8 +348,13 @@ def _check_video_array(array: np.ndarray, channels_may_lead: bool) -> np.ndarray
     return array
 
 
-def _frames_as_they_are(items: Sequence[Any] | np.ndarray, name: str, options: dict[str, Any]) -> VideoClip:
-    """The clip of an array, or of a list of whatever `read_image` reads."""
+def _frames_as_they_are(
+    items: Sequence[Any] | np.ndarray,
+    name: str,
+    options: dict[str, Any],
+    mismatch: type[VideoGlammError] = InputError,
+) -> VideoClip:
+    """The clip of an array, or of a list of whatever `read_image` reads; `mismatch` tells of different sizes."""
     if options["start_time"] is not None or options["end_time"] is not None:
         raise InputError("start_time and end_time are for video files; frames given one by one have no times")
     if len(items) == 0:
@@ -373,7 +378,7 @@ def _frames_as_they_are(items: Sequence[Any] | np.ndarray, name: str, options: d
                     f"{where} is {_size(picture)}, but the first frame is {_size(pictures[0])}; "
                     "all frames of a video must have one size"
                 )
-                raise InputError(message) if name == "array" else MediaError(message)
+                raise mismatch(message)
             _check_clip_bytes(name, len(positions), picture.shape)
             pictures.append(picture)
         frames = np.stack(pictures)
@@ -562,7 +567,7 @@ def _read_file(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
 
 def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) -> VideoClip:
     count = getattr(picture, "n_frames", 1)
-    if count * picture.width * picture.height * 3 > MAX_CLIP_BYTES:
+    if count > 1 and count * picture.width * picture.height * 3 > MAX_ANIMATION_BYTES:
         raise MediaError(
             f"{name}: an animation of {count} frames of {picture.width}x{picture.height} is too large; "
             "convert it to mp4"

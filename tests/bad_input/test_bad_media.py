@@ -233,6 +233,7 @@ def test_clips_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     pictures[0].save(tmp_path / "p.gif", save_all=True, append_images=pictures[1:11])
     pictures[0].save(tmp_path / "q.gif", save_all=True, append_images=pictures[1:10])
     monkeypatch.setattr(video_io, "MAX_CLIP_BYTES", 10 * FRAMES[0].size)
+    monkeypatch.setattr(video_io, "MAX_ANIMATION_BYTES", 10 * FRAMES[0].size)
     assert len(read_clip(tmp_path / "v.mp4", num_frames=10).frames) == 10
     with pytest.raises(MediaError, match="11 frames of 128x16"):
         read_clip(tmp_path / "v.mp4", num_frames=11)
