@@ -6,6 +6,7 @@ processor needs to know of a model is a plain number saved in `processor_config.
 Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample, L tokens.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .errors import InputError
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
+from .lazy_clip import LazyClip, LazyGroundingFrames
 from .prompting import (
     IMAGE_TOKEN,
     PHI3_CHAT_TEMPLATE,
@@ -141,6 +143,7 @@ class VideoGlammProcessor(ProcessorMixin):
         max_frames: int | str | None = "default",
         start_time: float | None = None,
         end_time: float | None = None,
+        lazy: bool = False,
         **template_kwargs: Any,
     ) -> BatchFeature | list[list[int]] | str | list[str]:
         r"""
@@ -162,6 +165,9 @@ class VideoGlammProcessor(ProcessorMixin):
             padding_side: `"left"` for generation, `"right"` if you prefer it for training.
             fps, num_frames, max_frames, start_time, end_time: How a video file is sampled (seconds; see
                 [`~video_io.read_clip`]); also accepted as keys of a message's video part, which win.
+            lazy: Leave the pixel decoder's frames of video files undecoded: `grounding_frames` decodes them as the
+                masks need them, so a video of any length fits in memory. There is then no limit on frames unless
+                `max_frames` is given.
             template_kwargs: Passed to the template.
 
         Returns:
@@ -200,9 +206,11 @@ class VideoGlammProcessor(ProcessorMixin):
             strings = ["".join(text for text, _, _ in parts) for parts in rendered]
             return strings if batched else strings[0]
 
+        if lazy and max_frames == "default":
+            max_frames = None
         defaults = self._sampling(fps, num_frames, max_frames, start_time, end_time)
         visuals = [_only_visual(messages, i) for i, messages in enumerate(conversations)]
-        clips = [self._read(visual, defaults) for visual in visuals]
+        clips = [self._read(visual, defaults, lazy) for visual in visuals]
         prompts = [encoder.pieces(parts) for parts in rendered]
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._inputs(
@@ -260,7 +268,7 @@ class VideoGlammProcessor(ProcessorMixin):
         if left:
             raise InputError(f"More videos or pictures than placeholders in the texts: {left} left over.")
         defaults = self._sampling(**{"fps": "default", "max_frames": "default", **sampling})
-        clips = [self._read(visual, defaults) for visual in visuals]
+        clips = [self._read(visual, defaults, lazy=False) for visual in visuals]
         kinds = [visual["type"] if visual else None for visual in visuals]
         return self._inputs(encoder, prompts, clips, kinds, padding_side, return_tensors, False)
 
@@ -358,7 +366,9 @@ class VideoGlammProcessor(ProcessorMixin):
             "end_time": end_time,
         }
 
-    def _read(self, visual: dict[str, Any] | None, sampling: dict[str, Any]) -> VideoClip | VideoFeatures | None:
+    def _read(
+        self, visual: dict[str, Any] | None, sampling: dict[str, Any], lazy: bool
+    ) -> VideoClip | LazyClip | VideoFeatures | None:
         if visual is None:
             return None
         if _is_encoded(visual["source"]):
@@ -367,7 +377,10 @@ class VideoGlammProcessor(ProcessorMixin):
             frame = read_image(visual["source"])
             return VideoClip(frames=frame[None], timestamps=(0.0,), fps=None, source="picture")
         own = {key: visual[key] for key in _SAMPLING_OPTIONS if key in visual}
-        return read_clip(visual["source"], **{**sampling, **own})
+        source = visual["source"]
+        if lazy and isinstance(source, (str, os.PathLike)) and not os.path.isdir(source):
+            return LazyClip(source, **{**sampling, **own})
+        return read_clip(source, **{**sampling, **own})
 
     def _parts_of(
         self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], single: bool
@@ -435,34 +448,38 @@ class VideoGlammProcessor(ProcessorMixin):
             data |= self._pixel_streams(clips, kinds)
         return BatchFeature(data)
 
-    def _pixel_streams(
-        self, clips: Sequence[VideoClip | None], kinds: Sequence[str | None]
-    ) -> dict[str, torch.Tensor | list]:
+    def _pixel_streams(self, clips: Sequence[Any], kinds: Sequence[str | None]) -> dict[str, torch.Tensor | list]:
+        side = self.grounding_image_size
         pictures, spatial, temporal = [], [], []
+        grounding: list[Any] = []
+        sizes: list[tuple[int, int]] = []
         for clip, kind in zip(clips, kinds, strict=True):
+            if clip is None:
+                grounding.append(torch.zeros((0, 3, side, side), dtype=torch.uint8))
+                sizes.append((0, 0))
+                continue
+            lazy = hasattr(clip, "frames_at")
+            count = len(clip) if lazy else len(clip.frames)
+            # Each frame is resized once, however often it is repeated.
+            indices = tower_frame_indices(count, self.num_tower_frames)
+            unique = sorted(set(indices))
+            rows = torch.tensor([unique.index(i) for i in indices])
+            frames = clip.frames_at(unique) if lazy else clip.frames[unique]
             if kind == "image":
-                pictures.append(spatial_stream(clip.frames, self.spatial_image_size)[0])
-            elif kind == "video":
-                frames = clip.frames
-                # Each frame is resized once, however often it is repeated.
-                indices = tower_frame_indices(len(frames), self.num_tower_frames)
-                unique = sorted(set(indices))
-                rows = torch.tensor([unique.index(i) for i in indices])
-                spatial.append(spatial_stream(frames[unique], self.spatial_image_size)[rows])
-                temporal.append(temporal_stream(frames[unique], self.temporal_image_size)[rows])
+                pictures.append(spatial_stream(frames, self.spatial_image_size)[0])
+            else:
+                spatial.append(spatial_stream(frames, self.spatial_image_size)[rows])
+                temporal.append(temporal_stream(frames, self.temporal_image_size)[rows])
+            grounding.append(LazyGroundingFrames(clip, side) if lazy else grounding_stream(clip.frames, side))
+            sizes.append(frames.shape[1:3])
         streams: dict[str, torch.Tensor | list] = {}
         if pictures:
             streams["pixel_values"] = torch.stack(pictures)
         if spatial:
             streams["pixel_values_videos"] = torch.stack(spatial)
             streams["temporal_pixel_values_videos"] = torch.stack(temporal)
-        none = torch.zeros((0, 3, self.grounding_image_size, self.grounding_image_size), dtype=torch.uint8)
-        streams["grounding_frames"] = [
-            none if clip is None else grounding_stream(clip.frames, self.grounding_image_size) for clip in clips
-        ]
-        streams["original_sizes"] = torch.tensor(
-            [(0, 0) if clip is None else clip.frames.shape[1:3] for clip in clips], dtype=torch.long
-        )
+        streams["grounding_frames"] = grounding
+        streams["original_sizes"] = torch.tensor(sizes, dtype=torch.long)
         streams["frame_timestamps"] = [[] if clip is None else list(clip.timestamps) for clip in clips]
         return streams
 

@@ -113,7 +113,7 @@ def read_clip(
         InputError: an option or an array cannot be used; the message names it.
         MediaError: the source cannot be read, or holds no video; the message names it and says why.
     """
-    _check_options(fps, num_frames, max_frames, start_time, end_time)
+    check_options(fps, num_frames, max_frames, start_time, end_time)
     options = {
         "fps": fps,
         "num_frames": num_frames,
@@ -127,7 +127,7 @@ def read_clip(
             raise InputError(f"a video path must be text, not {type(name).__name__}")
         if not _is_url(name) and os.path.isdir(name):
             return _frames_as_they_are(_folder_pictures(name), name, options, mismatch=MediaError)
-        with _local_file(name) as path:
+        with local_file(name) as path:
             return _read_file(path, name, options)
     array = _as_array(source)
     if array is not None:
@@ -156,14 +156,14 @@ def read_image(source: Any) -> np.ndarray:
         name = os.fspath(source)
         if not isinstance(name, str):
             raise InputError(f"a picture path must be text, not {type(name).__name__}")
-        with _local_file(name) as path, _media_errors(name):
-            picture = _open_picture(path, name)
+        with local_file(name) as path, media_errors(name):
+            picture = open_picture(path, name)
             if picture is None:
                 raise MediaError(f"{name}: not a picture (videos are read by read_clip): {_diagnosis(path)}")
             with picture:
                 return _rgb(ImageOps.exif_transpose(picture))
     if isinstance(source, Image.Image):
-        with _media_errors("picture"):
+        with media_errors("picture"):
             return _rgb(source)
     array = _as_array(source)
     if array is None:
@@ -201,7 +201,7 @@ def sample_frame_indices(
     Raises:
         InputError: an option is out of range; the message names it.
     """
-    _check_options(fps, num_frames, max_frames, start_time, end_time)
+    check_options(fps, num_frames, max_frames, start_time, end_time)
     _check_count("total", total)
     if native_fps is not None:
         _check_number("native_fps", native_fps, above=0)
@@ -257,7 +257,7 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
     aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         _encode(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
-        with _media_errors(name):
+        with media_errors(name):
             os.replace(aside, target)
     finally:
         with contextlib.suppress(OSError):
@@ -267,7 +267,7 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
 # Options and arrays
 
 
-def _check_options(
+def check_options(
     fps: float | None,
     num_frames: int | None,
     max_frames: int | None,
@@ -397,7 +397,7 @@ def _is_url(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _media_errors(name: str) -> Iterator[None]:
+def media_errors(name: str) -> Iterator[None]:
     """Turn whatever a decoder, encoder or the system raises into a MediaError that names the source."""
     try:
         yield
@@ -415,7 +415,7 @@ def _reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _local_file(name: str) -> Iterator[Path]:
+def local_file(name: str) -> Iterator[Path]:
     """The readable, non-empty file behind a path or URL; a download lives as long as the context."""
     with contextlib.ExitStack() as stack:
         if _is_url(name):
@@ -471,7 +471,7 @@ def _download(url: str, path: Path) -> None:
 
 def _folder_pictures(name: str) -> list[str]:
     """Paths of the pictures in a folder, in natural order of their names (2.png before 10.png)."""
-    with _media_errors(name):
+    with media_errors(name):
         paths = [p for p in Path(name).iterdir() if _PICTURE_NAME.fullmatch(p.name) and p.is_file()]
     if not paths:
         raise MediaError(f"{name}: the folder holds no pictures (*.png, *.jpg, *.webp and the like)")
@@ -529,7 +529,7 @@ def _lacks_mp4_index(path: Path) -> bool:
 # Pictures and animations
 
 
-def _open_picture(path: Path, name: str) -> Image.Image | None:
+def open_picture(path: Path, name: str) -> Image.Image | None:
     """The picture or animation in a file, not decoded yet; None if it is not one."""
     Image.init()
     formats = [f for f in _PICTURE_FORMATS if f in Image.OPEN]
@@ -557,8 +557,8 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 
 
 def _read_file(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
-    with _media_errors(name):
-        picture = _open_picture(path, name)
+    with media_errors(name):
+        picture = open_picture(path, name)
         if picture is not None:
             with picture:
                 return _read_animation(picture, name, options)
@@ -605,7 +605,7 @@ def _read_animation(picture: Image.Image, name: str, options: dict[str, Any]) ->
 
 
 @dataclass(frozen=True)
-class _Index:
+class PacketIndex:
     """What the packets of a video stream tell without decoding."""
 
     total: int
@@ -613,9 +613,10 @@ class _Index:
     stamps: list[int]  # presentation time of each frame, sorted; empty if they cannot be relied on
     keys: list[int]  # presentation times of frames that decode without others, sorted
     timed: bool  # whether the times of decoded frames can be relied on
+    time_base: Fraction  # seconds of one unit of the presentation times
 
 
-class _LostPlace(Exception):
+class LostPlace(Exception):
     """Seeking led past the wanted frame, as where key frames become whole only over the next frames."""
 
 
@@ -644,12 +645,12 @@ def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer
 
 
 def _read_video(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
-    index = _index_packets(path, name)
+    index = index_packets(path, name)
     positions = sample_frame_indices(index.total, index.rate, **options)
     try:
-        frames, seconds = _decode(path, name, index, positions, index.keys)
-    except _LostPlace:
-        frames, seconds = _decode(path, name, index, positions, [])
+        frames, seconds = decode_positions(path, name, index, positions, index.keys)
+    except LostPlace:
+        frames, seconds = decode_positions(path, name, index, positions, [])
     if not seconds:
         raise MediaError(
             f"{name}: none of the {len(positions)} frames asked for can be decoded; the file is damaged or "
@@ -665,7 +666,7 @@ def _read_video(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
     return VideoClip(frames, tuple(seconds), index.rate, name)
 
 
-def _index_packets(path: Path, name: str) -> _Index:
+def index_packets(path: Path, name: str) -> PacketIndex:
     stamps: list[int | None] = []
     keys: list[int] = []
     timed = True
@@ -680,18 +681,19 @@ def _index_packets(path: Path, name: str) -> _Index:
                     timed = timed and packet.dts >= last  # times start anew where recordings were concatenated
                     last = packet.dts
         rate = stream.average_rate or stream.guessed_rate
+        time_base = stream.time_base
         indexed = container.format.name in _INDEXED_CONTAINERS
         timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
     if not stamps:
         raise MediaError(f"{name}: the video holds no frames; the file is damaged or was never finished")
     distinct = sorted({stamp for stamp in stamps if stamp is not None})
     if None in stamps or not indexed:
-        return _Index(len(stamps), float(rate) if rate else None, [], [], timed)
-    return _Index(len(distinct), float(rate) if rate else None, distinct, sorted(keys), timed)
+        return PacketIndex(len(stamps), float(rate) if rate else None, [], [], timed, time_base)
+    return PacketIndex(len(distinct), float(rate) if rate else None, distinct, sorted(keys), timed, time_base)
 
 
-def _decode(
-    path: Path, name: str, index: _Index, positions: list[int], keys: list[int]
+def decode_positions(
+    path: Path, name: str, index: PacketIndex, positions: list[int], keys: list[int]
 ) -> tuple[np.ndarray, list[float]]:
     """The frames at `positions` and their seconds; fewer, even none, if they cannot be decoded."""
     frames = np.empty((0, 0, 0, 3), np.uint8)
@@ -748,7 +750,7 @@ def _wanted_frames(
                 continue
             place = place + 1 if counted else frame.pts
             if jump is not None and place > wanted[todo]:
-                raise _LostPlace
+                raise LostPlace
             jump = None
             if place < wanted[todo]:
                 continue
@@ -806,7 +808,7 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction)
             if array is None:
                 raise InputError(f"frame {position} is {type(picture).__name__}; expected uint8 [H, W, 3]")
             _check_frame(array, f"frame {position}")
-            with _media_errors(name):
+            with media_errors(name):
                 if shape is None:
                     shape = array.shape
                     container = stack.enter_context(
@@ -830,6 +832,6 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction)
                 container.mux(stream.encode(frame))
         if shape is None:
             raise InputError("there are no frames to write")
-        with _media_errors(name):
+        with media_errors(name):
             container.mux(stream.encode(None))
             stack.close()  # writes the index of the file

@@ -1,0 +1,108 @@
+"""Videos longer than memory: frames decoded as they are needed."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import force_seg
+from tests.tiny_checkpoint import frames
+from videoglamm_hf import MediaError
+from videoglamm_hf import lazy_clip as lazy_module
+from videoglamm_hf.lazy_clip import LazyClip
+from videoglamm_hf.video_io import read_clip, write_mp4
+
+NUM_FRAMES = 75
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "clip.mp4"
+    write_mp4(path, frames(NUM_FRAMES, 48, 64), fps=5)
+    return path
+
+
+@pytest.mark.parametrize("sampling", [{}, {"fps": None}, {"num_frames": 7}, {"start_time": 3, "end_time": 9.5}])
+def test_the_same_frames_and_times_as_reading_all(video, sampling):
+    lazy, whole = LazyClip(video, **sampling), read_clip(video, **{"max_frames": None, **sampling})
+    assert lazy.timestamps == pytest.approx(whole.timestamps)
+    assert lazy.size == whole.frames.shape[1:3] and lazy.fps == whole.fps
+    assert (lazy[0 : len(lazy)] == whole.frames).all()
+    for t in (len(lazy) - 1, 0, len(lazy) // 2):
+        assert (lazy[t : t + 1] == whole.frames[t : t + 1]).all()
+    indices = [0, len(lazy) // 2, len(lazy) - 1]
+    assert (lazy.frames_at(indices) == whole.frames[indices]).all()
+    lazy.close()
+
+
+def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypatch):
+    decoded, threads = [], set()
+    decode = lazy_module.decode_positions
+
+    def counted(path, name, index, positions, keys):
+        decoded.append(len(positions))
+        threads.add(threading.current_thread().name)
+        return decode(path, name, index, positions, keys)
+
+    lazy = LazyClip(video, fps=None)
+    monkeypatch.setattr(lazy_module, "decode_positions", counted)
+    for t in range(len(lazy)):
+        lazy[t : t + 1]
+        assert len(lazy._chunks) <= 2
+    assert decoded == [16, 16, 16, 16, 11]
+    assert all(name.startswith("videoglamm-decode") for name in threads)
+    lazy.close()
+
+
+def ask_lazily(processor, video, **options):
+    content = [{"type": "video", "path": str(video)}, {"type": "text", "text": "What moves?"}]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True, **options
+    )
+
+
+def test_lazy_answers_equal_eager_ones(model, processor, video):
+    answers = []
+    for lazy in (False, True):
+        inputs = ask_lazily(processor, video, lazy=lazy)
+        assert torch.is_tensor(inputs["grounding_frames"][0]) != lazy
+        forced = force_seg([1], inputs["input_ids"].shape[1])
+        answers.append(model.generate(**inputs, max_new_tokens=3, do_sample=False, logits_processor=forced))
+    first, second = answers
+    assert torch.equal(first.sequences, second.sequences)
+    assert torch.equal(first.masks[0], second.masks[0])
+    assert first.frame_timestamps[0] == pytest.approx(second.frame_timestamps[0])
+
+
+def test_a_lazy_video_has_no_limit_of_frames_and_the_towers_span_it(processor, video, tmp_path):
+    path = tmp_path / "brightening.mp4"
+    levels = np.linspace(20, 230, 200).astype(np.uint8)
+    write_mp4(path, (np.full((32, 32, 3), level, np.uint8) for level in levels), fps=2)
+    inputs = ask_lazily(processor, path, lazy=True, fps=2)
+    assert len(inputs["grounding_frames"][0]) == 200
+    assert len(ask_lazily(processor, path, fps=2)["grounding_frames"][0]) == 64
+    seen = inputs["pixel_values_videos"][0, :, 0, 0, 0] * 0.26862954 + 0.48145466
+    expected = torch.from_numpy(levels[np.linspace(0, 199, 8).astype(int)]) / 255
+    assert (seen - expected).abs().max() < 0.02
+
+
+def test_a_file_that_ends_early_says_so_when_it_is_reached(video, tmp_path, monkeypatch):
+    lazy = LazyClip(video, fps=None)
+    decode = lazy_module.decode_positions
+
+    def cut(path, name, index, positions, keys):
+        found, seconds = decode(path, name, index, positions, keys)
+        kept = [i for i, p in enumerate(positions) if p < 40]
+        return found[kept], [seconds[i] for i in kept]
+
+    monkeypatch.setattr(lazy_module, "decode_positions", cut)
+    assert len(lazy[0:16]) == 16
+    with pytest.raises(MediaError, match="frame 40"):
+        lazy[32:48]
+    lazy.close()
+
+
+def test_missing_files_are_refused_at_once(tmp_path):
+    with pytest.raises(MediaError, match=r"no\.mp4"):
+        LazyClip(tmp_path / "no.mp4")
