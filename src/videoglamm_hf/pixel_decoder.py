@@ -220,7 +220,8 @@ def _with_memory(
     )
     memory = torch.cat([memory.features for _, memory in memories])
     memory = torch.cat([memory.to(embedding.dtype), pointer_tokens.to(embedding.dtype)])
-    position = torch.cat([positions.expand(-1, num_objects, -1), pointer_positions.to(positions.dtype)])
+    # Positions are the same for every object, and stay one row until they are added.
+    position = torch.cat([positions, pointer_positions[:, :1].to(positions.dtype)])
     attended = decoder.memory_attention(
         embedding.flatten(2).permute(2, 0, 1),
         memory,

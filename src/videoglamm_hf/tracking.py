@@ -34,6 +34,8 @@ from .pixel_decoder import (
 )
 
 MASK_MODES = ("video", "framewise", "anchored")
+# Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
+CPU_POSITIONS_PER_BATCH = 1024
 
 # A frame of a sample: (sample index, frame index).
 Place = tuple[int, int]
@@ -70,8 +72,8 @@ class TrackingOptions:
             a shorter clip.
         num_anchors: Frames that `anchored` decides without memory.
         frames_per_batch: Frames the image encoder takes at once.
-        objects_per_batch: Objects the decoder takes at once; None takes all. A smaller number lowers the peak of
-            memory and gives the same masks.
+        objects_per_batch: Objects the decoder takes at once; None takes all (on a CPU, as many as is fastest). A
+            smaller number lowers the peak of memory and gives the same masks.
     """
 
     mask_mode: str = "video"
@@ -189,7 +191,7 @@ def iter_masks(
     except torch.OutOfMemoryError as error:
         raise ResourceError(
             f"Out of memory while tracking {sum(map(len, prompts))} objects. Lower max_objects_per_batch "
-            f"(now {options.objects_per_batch or 'all at once'}) or config.grounding_batch_size (now "
+            f"(now {options.objects_per_batch or 'the default'}) or config.grounding_batch_size (now "
             f"{options.frames_per_batch} frames); neither changes the masks."
         ) from error
 
@@ -199,7 +201,10 @@ def _groups(
 ) -> list[_Group]:
     owners = [i for i in samples for _ in range(len(prompts[i]))]
     embeddings = torch.cat([prompts[i] for i in samples])
-    size = size or len(owners)
+    if size is None:
+        height, width = decoder.backbone_feature_sizes[-1]
+        on_cpu = embeddings.device.type == "cpu"
+        size = max(1, CPU_POSITIONS_PER_BATCH // (height * width)) if on_cpu else len(owners)
     return [
         _Group(owners[start : start + size], embeddings[start : start + size], new_memory_bank(decoder))
         for start in range(0, len(owners), size)
