@@ -1,0 +1,27 @@
+"""Training data: what a sample is, and readers of the layouts it comes in. Does not travel with a model to the Hub.
+
+Every reader is a map-style dataset of samples as [`sample`] describes them, and pickles, so that torch's
+`DataLoader` takes it as it is. Annotations are parsed once; no video is decoded and no mask becomes pixels before
+[`decode_masks`] is called.
+"""
+
+from .gcg import GcgDataset
+from .jsonl import JsonlDataset, write_jsonl
+from .jsonl_validation import validate_jsonl
+from .masks import decode_masks
+from .mevis import MevisDataset
+from .ref_davis import RefDavisDataset
+from .ref_youtube_vos import RefYoutubeVosDataset
+from .sample import check_sample
+
+__all__ = [
+    "GcgDataset",
+    "JsonlDataset",
+    "MevisDataset",
+    "RefDavisDataset",
+    "RefYoutubeVosDataset",
+    "check_sample",
+    "decode_masks",
+    "validate_jsonl",
+    "write_jsonl",
+]

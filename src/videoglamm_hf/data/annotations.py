@@ -1,0 +1,99 @@
+"""Reading annotation files that others wrote: JSON members, frames, masks as pictures; errors say where."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import InputError, MediaError
+from ..video_io import local_file, media_errors, open_picture
+
+_T = TypeVar("_T")
+_JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: the file cannot be read, is not JSON, or holds something else; the message names it.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the path and the layout of the folder") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}; copy or download it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: must hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def member(parent: dict[str, Any], key: str, kind: type[_T], where: str) -> _T:
+    """A member of a JSON object, of the type it must have.
+
+    Raises:
+        InputError: it is missing or of another type; the message names it as `where` and the key.
+    """
+    if key not in parent:
+        raise InputError(f"{where}{key}: missing")
+    return typed(parent[key], kind, f"{where}{key}")
+
+
+def typed(value: Any, kind: type[_T], where: str) -> _T:
+    """A value of the type it must have; True and False are no numbers."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"{where}: must be {_JSON_NAMES[kind]}, not {type(value).__name__}")
+    return value
+
+
+def existing_frames(folder: Path, names: Sequence[str]) -> list[str]:
+    """Paths of frames.
+
+    Raises:
+        MediaError: one of them does not exist.
+    """
+    paths = [os.path.join(folder, name) for name in names]
+    for path in paths:
+        if not os.path.exists(path):
+            raise MediaError(f"{path}: no such frame; check the dataset's folder, or download the frames again")
+    return paths
+
+
+def read_object_ids(path: Path) -> np.ndarray:
+    """An annotation picture whose pixels are numbers of objects, 0 for background.
+
+    Returns:
+        uint8 [H, W]: the indices of a palette picture, or the values of a grey one.
+
+    Raises:
+        MediaError: the file is missing, damaged, or neither of these.
+    """
+    name = str(path)
+    with local_file(name) as file, media_errors(name):
+        picture = open_picture(file, name)
+        if picture is None:
+            raise MediaError(f"{name}: not a picture; annotations are PNG files with a palette")
+        with picture:
+            if picture.mode not in ("P", "L"):
+                raise MediaError(
+                    f"{name}: a picture of mode {picture.mode}; annotations are PNG files with a palette, whose "
+                    "indices are the numbers of objects"
+                )
+            return np.array(picture)
+
+
+def checked_index(index: int, length: int) -> int:
+    """A position in range(length) from an index that may count from the end.
+
+    Raises:
+        IndexError: there is no such sample.
+    """
+    if not -length <= index < length:
+        raise IndexError(f"there is no sample {index}; the dataset has {length}")
+    return index % length

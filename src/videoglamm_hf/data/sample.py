@@ -1,0 +1,310 @@
+"""What a training sample is, and whether something is one.
+
+A sample is a dict:
+
+    {
+        "messages": [
+            {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What moves?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "A <p> red car </p> [SEG]."}]},
+        ],
+        "video": "clips/car.mp4",
+        "masks": [[{"size": [480, 854], "counts": "..."}, None]],
+        "mask_frames": [0, 30],
+    }
+
+`messages`: one conversation, or a list of conversations about the same video. A conversation is what the processor
+    takes: an optional system message, then user and assistant in turn, the last word the assistant's. Exactly one
+    part `{"type": "video"}` (or `"image"`) in a user turn says where the visual is; its source is the sample's.
+`video`: path of a file, folder of frames, list of frame paths, or uint8 array `[T, H, W, 3]`; or
+`image`: path, PIL image or uint8 array `[H, W, 3]`. Neither for a text-only sample.
+`masks`: one track per `[SEG]` of the assistant turns, in order; a track has one mask (see [`masks`]) per mask frame.
+    Logically `[objects, mask frames, H, W]`, all of one size, the video's as it is read. With several conversations,
+    a list of this for each. May be missing where nothing is named.
+`mask_frames`: which frames of the source video the masks belong to: increasing numbers from 0 in display order. For
+    a folder or list, the position of the picture; for an image, `[0]`. All tracks and conversations share them.
+
+Other keys may be there; readers add `"id"`, a text. None means missing, as Arrow tables fill gaps with it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from ..prompting import SEG_TOKEN
+from .masks import is_whole, mask_problem, mask_size
+
+# Where something is wrong, as in `masks[1][3].counts`, and what.
+Problem = tuple[str, str]
+
+_ROLES = ("system", "user", "assistant")
+_SOURCES = ("video", "image", "path", "url")
+_MAX_FRAME = 2**31
+
+
+def check_sample(sample: Any) -> None:
+    """Checks everything about a sample that can be known without opening its video.
+
+    Raises:
+        InputError: the first thing that is wrong, with its place, as in
+            `masks[1]: 3 masks for the 2 frames of mask_frames`.
+    """
+    for field, message in sample_problems(sample):
+        raise InputError(f"{field}: {message}")
+
+
+def sample_problems(sample: Any) -> Iterator[Problem]:
+    """Everything that is wrong with a sample; never raises, whatever it is given."""
+    if not isinstance(sample, dict):
+        yield "sample", f"must be a dict with 'messages', not {type(sample).__name__}"
+        return
+    media = list(_media_problems(sample))
+    messages = list(_messages_problems(sample))
+    frames = list(_mask_frames_problems(sample.get("mask_frames")))
+    masks = list(_masks_problems(sample, counted=not messages, framed=not frames))
+    yield from (*messages, *media, *frames, *masks)
+    if not (messages or media or frames or masks):
+        yield from mismatches(sample, *_known_media(sample))
+
+
+def mismatches(sample: dict[str, Any], total: int | None, size: tuple[int, int] | None) -> Iterator[Problem]:
+    """Where a sample without other problems contradicts its video.
+
+    Args:
+        sample: the sample.
+        total: number of frames of the video, None if unknown.
+        size: (height, width) of its frames, None if unknown.
+    """
+    for i, frame in enumerate(sample.get("mask_frames") or []):
+        if total is not None and frame >= total:
+            yield f"mask_frames[{i}]", f"{frame}, but the video has {total} frames, numbered from 0"
+            break
+    for field, mask in _all_masks(sample):
+        if mask is None:
+            continue
+        if size is not None and mask_size(mask) != tuple(size):
+            yield f"{field}.size", f"{list(mask_size(mask))}, but the video is {list(size)}, as [height, width]"
+        break
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value is a path or URL."""
+    return isinstance(value, (str, os.PathLike)) and os.fspath(value) not in ("", b"")
+
+
+def _conversations(sample: dict[str, Any]) -> tuple[list[Any], bool]:
+    """The conversations of a sample, and whether it holds a list of them."""
+    messages = sample["messages"]
+    several = _is_list(messages[0])
+    return (list(messages) if several else [messages]), several
+
+
+def _messages_problems(sample: dict[str, Any]) -> Iterator[Problem]:
+    messages = sample.get("messages")
+    if not _is_list(messages) or not messages:
+        yield "messages", "must be a list of messages, or a list of conversations"
+        return
+    kind = next((kind for kind in ("video", "image") if sample.get(kind) is not None), None)
+    conversations, several = _conversations(sample)
+    for i, conversation in enumerate(conversations):
+        yield from _conversation_problems(conversation, f"messages[{i}]" if several else "messages", kind)
+
+
+def _conversation_problems(conversation: Any, where: str, kind: str | None) -> Iterator[Problem]:
+    if not _is_list(conversation) or not conversation:
+        yield where, "must be a list of messages"
+        return
+    visuals = 0
+    expected: tuple[str, ...] = ("system", "user")
+    for i, message in enumerate(conversation):
+        place = f"{where}[{i}]"
+        role = message.get("role") if isinstance(message, dict) else None
+        if not isinstance(role, str) or role not in _ROLES:
+            yield place, f"must be a dict with 'role' ({', '.join(_ROLES)}) and 'content'"
+            return
+        if role not in expected:
+            yield f"{place}.role", f"{role!r} cannot be here; expected {' or '.join(map(repr, expected))}"
+            return
+        expected = ("assistant",) if role == "user" else ("user",)
+        content = message.get("content")
+        if not isinstance(content, str) and not _is_list(content):
+            yield f"{place}.content", "must be text or a list of parts"
+            continue
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        problems = [p for j, part in enumerate(parts) for p in _part_problems(part, f"{place}.content[{j}]")]
+        yield from problems
+        if problems:
+            continue
+        if not any(part["type"] == "text" and part["text"].strip() for part in parts):
+            yield f"{place}.content", "has no text; ask or answer something"
+        for j, part in enumerate(parts):
+            if part["type"] == "text":
+                continue
+            visuals += 1
+            if role != "user":
+                yield f"{place}.content[{j}]", f"a {part['type']} belongs to a user message, not to a {role} one"
+            elif part["type"] != kind:
+                yield f"{place}.content[{j}]", f"there is no {part['type']} in the sample; give it as '{part['type']}'"
+    if role != "assistant":
+        yield where, f"ends with {role!r}; a sample ends with the answer that is to be learnt"
+    if visuals > 1:
+        yield where, f"has {visuals} videos or images; the model answers about one at a time"
+    if kind is not None and visuals == 0:
+        yield where, f'has no part {{"type": "{kind}"}}; put it into a user message'
+
+
+def _part_problems(part: Any, where: str) -> Iterator[Problem]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text":
+        text = part.get("text")
+        if not isinstance(text, str):
+            yield f"{where}.text", f"must be text, not {type(text).__name__}"
+        elif not _is_unicode(text):
+            yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
+    elif kind in ("video", "image"):
+        given = [source for source in _SOURCES if part.get(source) is not None]
+        if given:
+            yield f"{where}.{given[0]}", f"give the {kind} once, as the sample's '{kind}'"
+    else:
+        yield where, "must be a dict of type 'text' (with 'text'), 'video' or 'image'"
+
+
+def _media_problems(sample: dict[str, Any]) -> Iterator[Problem]:
+    video, image = sample.get("video"), sample.get("image")
+    if video is not None and image is not None:
+        yield "image", "a sample has a video or an image, not both"
+        return
+    if isinstance(video, np.ndarray):
+        if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3 or 0 in video.shape:
+            yield "video", f"a video array must be uint8 [T, H, W, 3], not {video.dtype} {list(video.shape)}"
+    elif _is_list(video):
+        if not video:
+            yield "video", "the list of frames is empty; a video needs at least one"
+        for i, frame in enumerate(video):
+            if not is_path(frame):
+                yield f"video[{i}]", f"must be the path of a picture, not {_named(frame)}"
+    elif video is not None and not is_path(video):
+        yield "video", f"must be a path, a list of paths or an array, not {_named(video)}"
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            yield "image", f"an image array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}"
+    elif image is not None and not isinstance(image, Image.Image) and not is_path(image):
+        yield "image", f"must be a path, a PIL image or an array, not {_named(image)}"
+
+
+def _mask_frames_problems(frames: Any) -> Iterator[Problem]:
+    if frames is None:
+        return
+    if not _is_list(frames):
+        yield "mask_frames", f"must be a list of frame numbers, not {type(frames).__name__}"
+        return
+    last = -1
+    for i, frame in enumerate(frames):
+        if not is_whole(frame) or not 0 <= frame < _MAX_FRAME:
+            yield f"mask_frames[{i}]", "must be the number of a frame, a whole number from 0"
+            return
+        if frame <= last:
+            yield f"mask_frames[{i}]", f"{frame} follows {last}; the numbers must increase"
+            return
+        last = frame
+
+
+def _masks_problems(sample: dict[str, Any], counted: bool, framed: bool) -> Iterator[Problem]:
+    """Problems of `masks`; `counted` and `framed` tell whether `messages` and `mask_frames` can be relied on."""
+    masks = sample.get("masks")
+    if masks is not None and not _is_list(masks):
+        yield "masks", f"must be a list with one track per {SEG_TOKEN}, not {type(masks).__name__}"
+        return
+    if not counted:
+        return
+    conversations, several = _conversations(sample)
+    if several:
+        masks = [[]] * len(conversations) if masks is None else masks
+        if len(masks) != len(conversations):
+            yield "masks", f"{len(masks)} lists of tracks for {len(conversations)} conversations"
+            return
+    else:
+        masks = [[] if masks is None else masks]
+    for i, (conversation, tracks) in enumerate(zip(conversations, masks, strict=True)):
+        where = f"masks[{i}]" if several else "masks"
+        if not _is_list(tracks):
+            yield where, f"must be a list with one track per {SEG_TOKEN}, not {type(tracks).__name__}"
+            continue
+        named = sum(_count_seg(message) for message in conversation)
+        if named and sample.get("video") is None and sample.get("image") is None:
+            yield where, f"{named} {SEG_TOKEN} without a video or image that masks could belong to"
+        if len(tracks) != named:
+            yield where, f"{len(tracks)} mask tracks for {named} {SEG_TOKEN} in the assistant's turns"
+        for j, track in enumerate(tracks):
+            if not _is_list(track):
+                yield f"{where}[{j}]", f"must be a list with one mask per mask frame, not {type(track).__name__}"
+            elif framed and len(track) != len(sample.get("mask_frames") or []):
+                count = len(sample.get("mask_frames") or [])
+                yield f"{where}[{j}]", f"{len(track)} masks for the {count} frames of mask_frames"
+            elif not track:
+                yield f"{where}[{j}]", "has no mask; give mask_frames at least one frame"
+    yield from _single_masks_problems(sample)
+
+
+def _single_masks_problems(sample: dict[str, Any]) -> Iterator[Problem]:
+    first: tuple[str, tuple[int, int]] | None = None
+    for field, mask in _all_masks(sample):
+        problem = mask_problem(mask)
+        if problem:
+            yield field + problem[0], problem[1]
+        elif mask is not None and first is None:
+            first = field, mask_size(mask)
+        elif mask is not None and mask_size(mask) != first[1]:
+            yield f"{field}.size", f"{list(mask_size(mask))}, but {first[0]} is {list(first[1])}; all need one size"
+
+
+def _all_masks(sample: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every mask with its place; what is not a list of tracks is passed over."""
+    _, several = _conversations(sample)
+    masks = sample.get("masks") or []
+    for i, tracks in enumerate(masks if several else [masks]):
+        for j, track in enumerate(tracks if _is_list(tracks) else []):
+            for k, mask in enumerate(track if _is_list(track) else []):
+                yield (f"masks[{i}][{j}][{k}]" if several else f"masks[{j}][{k}]"), mask
+
+
+def _count_seg(message: dict[str, Any]) -> int:
+    """The [SEG] of a message without problems; what a user types is text."""
+    if message["role"] != "assistant":
+        return 0
+    content = message["content"]
+    texts: Sequence[str] = [content] if isinstance(content, str) else [part["text"] for part in content]
+    return sum(text.count(SEG_TOKEN) for text in texts)
+
+
+def _known_media(sample: dict[str, Any]) -> tuple[int | None, tuple[int, int] | None]:
+    """Number of frames and (height, width), as far as they can be told without opening a file."""
+    video, image = sample.get("video"), sample.get("image")
+    if isinstance(video, np.ndarray):
+        return len(video), video.shape[1:3]
+    if _is_list(video):
+        return len(video), None
+    if isinstance(image, np.ndarray):
+        return 1, image.shape[:2]
+    if isinstance(image, Image.Image):
+        return 1, (image.height, image.width)
+    return (1 if image is not None else None), None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _named(value: Any) -> str:
+    return "an empty text" if isinstance(value, str) else type(value).__name__
