@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel, AutoProcessor, LogitsProcessor, Sam2VideoModel, logging
 
-import videoglamm_hf  # noqa: F401  registers the Auto classes
+from videoglamm_hf import VideoGlammConfig
 from videoglamm_hf.conversion import convert_videoglamm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,25 @@ logging.disable_progress_bar()
 TINY_CONFIG = ROOT / "tests" / "fixtures" / "original_tiny" / "config.json"
 
 __all__ = ["ForceTokens", "benchmark_main", "device_name", "frames", "median_seconds", "paired", "tiny_model"]
+
+# A decoder for small machines: 36 positions a frame at 96 pixels, where the tiny golden one has 256 at 256.
+SMALL_DECODER = {
+    "image_size": 96,
+    "memory_attention_num_layers": 2,
+    "memory_attention_feed_forward_hidden_size": 512,
+    "vision_config": {
+        "backbone_channel_list": [192, 128, 64, 32],
+        "backbone_config": {
+            "hidden_size": 32,
+            "num_attention_heads": 1,
+            "blocks_per_stage": [1, 1, 2, 1],
+            "embed_dim_per_stage": [32, 64, 128, 192],
+            "num_attention_heads_per_stage": [1, 2, 4, 4],
+            "window_size_per_stage": [8, 4, 14, 7],
+            "global_attention_blocks": [3],
+        },
+    },
+}
 
 
 class ForceTokens(LogitsProcessor):
@@ -55,6 +75,12 @@ def tiny_model(image_size: int = 256, **options: Any) -> tuple[Any, Any]:
         convert_videoglamm(original, converted, clip=original / "clip", config=config, progress=False)
         model = AutoModel.from_pretrained(converted, **options).to(best_device()).eval()
         return model, AutoProcessor.from_pretrained(converted)
+
+
+def small_decoder() -> Sam2VideoModel:
+    """A pixel decoder with random weights that takes frames of 96 pixels."""
+    torch.manual_seed(0)
+    return Sam2VideoModel(VideoGlammConfig(grounding_config=SMALL_DECODER).grounding_config).to(best_device()).eval()
 
 
 def best_device() -> torch.device:
@@ -86,6 +112,19 @@ def paired(first: Callable[[], Any], second: Callable[[], Any], runs: int = 3) -
     pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
     ratios = [a / b for a, b in pairs]
     return (*(statistics.median(side) for side in zip(*pairs, strict=True)), statistics.median(ratios))
+
+
+def flops(function: Callable[[], Any]) -> int:
+    """Floating-point operations of the matrix products, convolutions and attention in one run."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def matrix_flops_per_second(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
+    """What this device reaches on one large matrix product, the best of several."""
+    a, b = (torch.randn(size, size, device=best_device()).to(dtype) for _ in range(2))
+    return 2 * size**3 / min(seconds(lambda: a @ b) for _ in range(12))
 
 
 def device_name() -> str:

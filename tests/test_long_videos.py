@@ -55,6 +55,13 @@ def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypat
     lazy.close()
 
 
+def test_decoding_goes_on_while_the_towers_look(video):
+    lazy = LazyClip(video, fps=None)
+    lazy.frames_at([0, 40])
+    assert len(lazy._chunks[0].result()[0]) == 16
+    lazy.close()
+
+
 def ask_lazily(processor, video, **options):
     content = [{"type": "video", "path": str(video)}, {"type": "text", "text": "What moves?"}]
     return processor.apply_chat_template(

@@ -78,12 +78,15 @@ class LazyClip:
         return len(self.positions)
 
     def frames_at(self, indices: Sequence[int]) -> np.ndarray:
-        """Some sampled frames, by increasing index: uint8 `[n, H, W, 3]`.
+        """Some sampled frames, by increasing index: uint8 `[n, H, W, 3]`. The first chunk is decoded ahead, while
+        the towers look at these.
 
         Raises:
             MediaError: If the file ends before one of them.
         """
-        return self._decode([self.positions[i] for i in indices])[0]
+        frames = self._decode([self.positions[i] for i in indices])[0]
+        self._request([0])
+        return frames
 
     def __getitem__(self, index: slice) -> np.ndarray:
         """Consecutive sampled frames, uint8 `[n, H, W, 3]`; the chunk after them is decoded ahead."""
@@ -102,11 +105,14 @@ class LazyClip:
         self._resources.close()
 
     def _chunk(self, number: int) -> np.ndarray:
-        wanted = [n for n in (number, number + 1) if n * CHUNK_FRAMES < len(self)]
-        self._chunks = {
-            n: self._chunks.get(n) or self._worker.submit(self._decode, self._chunk_positions(n)) for n in wanted
-        }
+        self._request([n for n in (number, number + 1) if n * CHUNK_FRAMES < len(self)])
         return self._chunks[number].result()[0]
+
+    def _request(self, numbers: list[int]) -> None:
+        """Has these chunks decoded, and forgets all others."""
+        self._chunks = {
+            n: self._chunks.get(n) or self._worker.submit(self._decode, self._chunk_positions(n)) for n in numbers
+        }
 
     def _chunk_positions(self, number: int) -> list[int]:
         return self.positions[number * CHUNK_FRAMES : (number + 1) * CHUNK_FRAMES]

@@ -1,0 +1,104 @@
+"""Runs every benchmark, keeps its figures under `results/`, and writes them into RESULTS.md.
+
+RESULTS.md has one marked section per device, which is replaced; what is written around it stays.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).parent
+SCRIPTS = ("answer", "tracking", "long_video", "batching", "second_question", "streams", "precision")
+
+
+def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, seen, target) of every row with a target, from the figures of all scripts."""
+    answer, tracking, streams = figures["answer"], figures["tracking"], figures["streams"]
+    found = [
+        ("answer, 16 tokens, against recomputing all", f"{answer['16 tokens']['speed-up']}x", ""),
+        ("answer, 64 tokens, against recomputing all", f"{answer['64 tokens']['speed-up']}x", ">= 30x"),
+        ("a further token / the first", f"{100 * answer['slope / first token']:.1f} %", "< 5 %"),
+    ]
+    targets = {1: ">= 1.0x", 8: ">= 2x", 16: ">= 2.5x"}
+    for name in ("small decoder", "tiny golden decoder"):
+        size = tracking[name]["image size"]
+        found += [
+            (
+                f"tracking {n} object{'s' * (n > 1)}, {name}, {size} px",
+                f"{tracking[name][f'{n} objects']['speed-up']}x",
+                targets.get(n, ""),
+            )
+            for n in (1, 2, 4, 8, 16)
+        ]
+        worst = max(tracking[name][f"{n} objects"]["differing mask pixels"] for n in (1, 2, 4, 8, 16))
+        found.append((f"mask pixels that differ from the session's, {name}", f"{worst:.1e}", "0"))
+    growth = {side: tracking[f"peak memory, {side}"] for side in ("ours", "session")}
+    found += [
+        (
+            "memory per frame / packed masks, 32 to 512 frames, 4 objects",
+            f"{growth['ours']['growth / packed masks']} (session: {growth['session']['growth / packed masks']})",
+            "<= 2",
+        ),
+        (
+            "memory per frame / packed masks, up to 3,600 frames",
+            figures["long_video"]["growth / packed masks"],
+            "<= 2",
+        ),
+        ("batch of 4, words and masks", f"{figures['batching']['words and masks']['speed-up']}x", ">= 1.3x"),
+        ("batch of 4, words", f"{figures['batching']['words only']['speed-up']}x", ""),
+        ("second question / first", figures["second_question"]["words and masks"]["second / first"], "<= 0.25"),
+        ("second question / first, words only", figures["second_question"]["words only"]["second / first"], ""),
+        (
+            "file to streams, against decode all, prepare all",
+            f"{streams['decode all, prepare all one by one']['speed-up']}x",
+            ">= 3x",
+        ),
+        (
+            "file to streams, against decode all, prepare the used",
+            f"{streams['decode all, prepare the used ones']['speed-up']}x",
+            "",
+        ),
+    ]
+    return [(what, str(seen), target) for what, seen, target in found]
+
+
+def write_results(figures: dict[str, Any], minutes: float) -> None:
+    """Replaces this kind of device's section of RESULTS.md."""
+    kind = "gpu" if torch.cuda.is_available() else "cpu"
+    first = figures["answer"]
+    lines = [f"Device: {first['device']}. Date: {first['date']}. torch {first['torch']}. {minutes:.0f} minutes.", ""]
+    lines += ["| what | seen | target |", "|---|---|---|"]
+    lines += [f"| {what} | {seen} | {target} |" for what, seen, target in rows(figures)]
+    path = HERE / "RESULTS.md"
+    begin, end = f"<!-- {kind} figures -->", f"<!-- end of {kind} figures -->"
+    replaced, count = re.subn(
+        f"{begin}.*?{end}", lambda _: "\n".join([begin, *lines, end]), path.read_text(), flags=re.DOTALL
+    )
+    if not count:
+        raise SystemExit(f"{path} has no section {begin!r} ... {end!r}.")
+    path.write_text(replaced)
+
+
+def main() -> None:
+    kind = "gpu" if torch.cuda.is_available() else "cpu"
+    folder = HERE / "results" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    scripts = (*SCRIPTS, "full_size") if kind == "gpu" else SCRIPTS
+    start, figures = time.monotonic(), {}
+    for number, name in enumerate(scripts, start=1):
+        print(f"[{number}/{len(scripts)}] {name}", flush=True)
+        path = folder / f"{name}.json"
+        subprocess.run([sys.executable, HERE / f"{name}.py", "--json", path], check=True, stdout=subprocess.DEVNULL)
+        figures[name] = json.loads(path.read_text())
+    write_results(figures, (time.monotonic() - start) / 60)
+    print((HERE / "RESULTS.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
