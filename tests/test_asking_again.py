@@ -59,6 +59,47 @@ def test_a_further_question_needs_no_video(model, processor, ask, features, noth
     assert_same(again, generate(model, ask(question, video=CLIP)))
 
 
+def prompt_lengths_read(model, monkeypatch):
+    """Tokens the language model reads in each of its calls."""
+    seen = []
+    forward = model.model.language_model.forward
+
+    def counted(*args, **kwargs):
+        seen.append(kwargs["inputs_embeds"].shape[1])
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model.model.language_model, "forward", counted)
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_a_kept_prompt_is_not_read_again(model, ask, kind, monkeypatch):
+    visual = {"video": CLIP} if kind == "video" else {"image": CLIP[0]}
+    kept = model.encode_video(**ask(**visual), read_prompt=True)
+    visual_count = len(kept.visual_tokens[0])
+    for question in ("What is this?", "Can you segment the man and the dog?"):
+        inputs = ask(question, **visual)
+        with monkeypatch.context() as patch:
+            seen = prompt_lengths_read(model, patch)
+            again = generate(model, inputs, video_features=kept)
+        assert visual_count > 100 > seen[0]
+        assert_same(again, generate(model, inputs))
+
+
+def test_a_kept_prompt_gives_way_to_beams_batches_and_other_prompts(model, ask):
+    inputs = ask(video=CLIP)
+    kept = model.encode_video(**inputs, read_prompt=True)
+    assert_same(generate(model, inputs, video_features=kept, num_beams=2), generate(model, inputs, num_beams=2))
+    two = VideoFeatures.concatenate([kept, kept])
+    batch = {key: torch.cat([inputs[key]] * 2) for key in ("input_ids", "attention_mask")}
+    assert len(generate(model, batch, video_features=two).masks) == 2
+    other = {key: inputs[key].clone() for key in ("input_ids", "attention_mask")}
+    other["input_ids"][0, 3] += 1
+    assert_same(generate(model, other, video_features=kept), generate(model, {**inputs, **other}))
+    text = ask("Hello?")
+    assert model.encode_video(**text, read_prompt=True).prefixes == [None]
+
+
 def test_a_batch_of_features_pictures_and_text(model, processor, ask, features):
     picture = model.encode_video(**ask(image=CLIP[0]))
 
@@ -79,22 +120,13 @@ def test_features_survive_a_file(model, ask, features, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["seen.safetensors"]
 
 
-def test_a_further_turn_reuses_the_cache(model, processor, ask, features):
+def test_a_further_turn_reuses_the_cache(model, processor, ask, features, monkeypatch):
     first = generate(model, ask(video=CLIP), video_features=features, return_dict_in_generate=True)
     inputs = processor.next_turn(first, "And the blue one?")
     new = inputs["input_ids"].shape[1] - first.sequences.shape[1]
-    seen = []
-    forward = model.model.language_model.forward
-
-    def counted(*args, **kwargs):
-        seen.append(kwargs["inputs_embeds"].shape[1])
-        return forward(*args, **kwargs)
-
-    model.model.language_model.forward = counted
-    try:
+    with monkeypatch.context() as patch:
+        seen = prompt_lengths_read(model, patch)
         second = generate(model, inputs, video_features=features, past_key_values=first.past_key_values)
-    finally:
-        del model.model.language_model.forward
     # Only the last generated token and the new turn are read, then one token a step.
     assert seen[0] == new + 1 and set(seen[1:]) == {1}
     from_scratch = generate(model, inputs, video_features=features)

@@ -14,7 +14,7 @@ from videoglamm_hf.video_io import write_mp4
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    (videoglamm .*)$", README, re.MULTILINE)
-MAKE_TARGETS = set(re.findall(r"make (\w+)", README))
+MAKE_TARGETS = set(re.findall(r"(?:`|^    )make (\w+)", README, re.MULTILINE))
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ Shapes: B samples, R returned sequences, N objects (of all sequences), T frames 
 s side of low-resolution masks.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList
+from transformers import DynamicCache, LogitsProcessorList
 from transformers.utils import ModelOutput
 
 from .errors import InputError
@@ -20,7 +21,10 @@ from .image_streams import normalize_grounding_frames
 from .packed_masks import PackedMasks
 from .pixel_decoder import FrameFeatures, concatenate_features, encode_frames
 from .tracking import FrameMasks, TrackingOptions, iter_masks
-from .video_features import VideoFeatures, model_fingerprint
+from .video_features import PromptPrefix, VideoFeatures, model_fingerprint
+
+# Generation options by which a prompt becomes several sequences.
+_SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 
 
 @dataclass
@@ -116,6 +120,7 @@ class GroundedGenerationMixin:
         stock = {"generation_config": generation_config, "logits_processor": logits_processor}
         if video_features is not None:
             self._check_features(video_features, input_ids)
+            kwargs |= self._kept_prefix(video_features, input_ids, generation_config, kwargs)
         kwargs = self._embed_visuals(input_ids, video_features, kwargs)
         if not return_masks:
             return super().generate(input_ids, *args, **stock, **kwargs)
@@ -167,6 +172,7 @@ class GroundedGenerationMixin:
         frame_timestamps: Sequence[Sequence[float]] | None = None,
         keep_frames: bool = True,
         storage_device: torch.device | str | None = None,
+        read_prompt: bool = False,
         **kwargs: Any,
     ) -> VideoFeatures:
         r"""
@@ -178,6 +184,9 @@ class GroundedGenerationMixin:
             keep_frames: Also run the pixel decoder's image encoder and keep its features of every frame (at 1024
                 pixels 16.8 MB a frame in float32); otherwise masks are still decoded from `grounding_frames`.
             storage_device: Where frame features are kept; the model's device by default.
+            read_prompt: Also let the language model read the prompt up to the last visual token, and keep its keys
+                and values (1.3 GB at the published size in bfloat16), which every further single question with the
+                same system turn reuses. Prompts must not be padded.
         """
         image_features, video_features = self._run_towers(
             pixel_values, pixel_values_videos, temporal_pixel_values_videos
@@ -210,6 +219,9 @@ class GroundedGenerationMixin:
             frame_features=features,
             original_sizes=[(int(height), int(width)) for height, width in sizes],
             frame_timestamps=[list(times) for times in frame_timestamps or [[] for _ in kinds]],
+            prefixes=[
+                self._read_prefix(*pair) if read_prompt else None for pair in zip(input_ids, tokens, strict=True)
+            ],
             fingerprint=model_fingerprint(self),
         )
 
@@ -268,6 +280,18 @@ class GroundedGenerationMixin:
             ).pooler_output
         return image_features, video_features
 
+    def _read_prefix(self, input_ids: torch.Tensor, visual_tokens: torch.Tensor) -> PromptPrefix | None:
+        """Reads one prompt `[L]` up to its last visual token; None if it has none."""
+        visual = _is_visual(input_ids, self.config).nonzero()
+        if len(visual) == 0:
+            return None
+        prefix = input_ids[None, : int(visual[-1]) + 1]
+        kind = "video_features" if (prefix == self.config.video_token_id).any() else "image_features"
+        embeds = self.model.embed_inputs(prefix, **{kind: visual_tokens[None]})
+        cache = DynamicCache(config=self.config.text_config)
+        self.model.language_model(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+        return PromptPrefix(prefix[0], cache)
+
     def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str) -> FrameFeatures | None:
         """The pixel decoder's features of every frame, encoded a few at a time."""
         decoder, size = self.pixel_decoder, self.config.grounding_batch_size
@@ -309,6 +333,20 @@ class GroundedGenerationMixin:
         if input_ids is None or len(features) != len(input_ids):
             count = "no" if input_ids is None else len(input_ids)
             raise InputError(f"video_features hold {len(features)} samples, but there are {count} prompts.")
+
+    def _kept_prefix(
+        self, features: VideoFeatures, input_ids: torch.Tensor, generation_config: Any, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
+        prefix = features.prefixes[0]
+        if len(features) > 1 or prefix is None or not prefix.starts(input_ids[0]):
+            return {}
+        config = generation_config or self.generation_config
+        several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
+        own_cache = kwargs.get("past_key_values") or kwargs.get("cache_implementation") or config.cache_implementation
+        if several or own_cache or kwargs.get("use_cache") is False:
+            return {}
+        return {"past_key_values": copy.deepcopy(prefix.cache)}
 
     def _frames_to_segment(
         self,
@@ -374,8 +412,12 @@ class _WithoutPlaceholders(LogitsProcessorList):
         return super().__call__(input_ids.masked_fill(input_ids >= self.vocab_size, 0), scores, **kwargs)
 
 
+def _is_visual(input_ids: torch.Tensor, config: Any) -> torch.Tensor:
+    return (input_ids == config.image_token_id) | (input_ids == config.video_token_id)
+
+
 def _has_visuals(input_ids: torch.Tensor, config: Any) -> bool:
-    return bool(((input_ids == config.image_token_id) | (input_ids == config.video_token_id)).any())
+    return bool(_is_visual(input_ids, config).any())
 
 
 def _stack(features: VideoFeatures, kind: str, device: torch.device) -> torch.Tensor | None:

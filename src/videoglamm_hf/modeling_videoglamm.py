@@ -160,6 +160,11 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 f"The towers take {config.num_tower_frames} frames of a video, got {num_frames} in the spatial "
                 f"and {temporal_pixel_values_videos.shape[1]} in the temporal stream."
             )
+        if num_videos > 1 and pixel_values_videos.device.type == "cpu":
+            # One video fills a CPU; more at a time only cost its allocator.
+            pairs = zip(pixel_values_videos.split(1), temporal_pixel_values_videos.split(1), strict=True)
+            tokens = torch.cat([self.get_video_features(*pair).pooler_output for pair in pairs])
+            return BaseModelOutputWithPooling(pooler_output=tokens)
         spatial = self.spatial_projector(self._spatial_patches(pixel_values_videos.flatten(0, 1)))
         spatial = _pool_tokens(spatial, config.spatial_pool_size)
 

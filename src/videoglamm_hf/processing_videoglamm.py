@@ -542,7 +542,7 @@ def _is_encoded(source: Any) -> bool:
 def _join_features(clips: Sequence[Any], kinds: Sequence[str | None]) -> VideoFeatures:
     """The encoded videos of a batch as one, with nothing for text-only samples."""
     first = next(clip for clip in clips if _is_encoded(clip))
-    nothing = VideoFeatures([None], [first.visual_tokens[0][:0]], [None], [(0, 0)], [[]], first.fingerprint)
+    nothing = VideoFeatures([None], [first.visual_tokens[0][:0]], [None], [(0, 0)], [[]], [None], first.fingerprint)
     for i, (clip, kind) in enumerate(zip(clips, kinds, strict=True)):
         if clip is None:
             continue

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers import Cache
 
 from .errors import InputError, MediaError
 from .pixel_decoder import FrameFeatures
@@ -21,6 +22,24 @@ from .pixel_decoder import FrameFeatures
 _FORMAT = "videoglamm-video-features-1"
 # Fields of a config that say nothing about what the weights compute.
 _VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "quantization_config"}
+
+
+@dataclass
+class PromptPrefix:
+    """The start of a prompt that every question about a video shares, as the language model has read it.
+
+    Attributes:
+        input_ids: int64 `[p]`: the system turn and the visual tokens.
+        cache: The language model's keys and values of these tokens, for one sequence.
+    """
+
+    input_ids: torch.Tensor
+    cache: Cache
+
+    def starts(self, input_ids: torch.Tensor) -> bool:
+        """Whether a prompt `[L]` begins with this and goes on."""
+        length = len(self.input_ids)
+        return len(input_ids) > length and torch.equal(input_ids[:length], self.input_ids.to(input_ids.device))
 
 
 @dataclass
@@ -37,6 +56,8 @@ class VideoFeatures:
             output was kept.
         original_sizes: Per sample, `(height, width)` of the masks.
         frame_timestamps: Per sample, seconds of each frame.
+        prefixes: Per sample, what the language model keeps of the prompt up to the last visual token, or None. Not
+            written to files: it is as large as the prompt is long.
         fingerprint: Names the model that made them; another one refuses them.
     """
 
@@ -45,6 +66,7 @@ class VideoFeatures:
     frame_features: list[FrameFeatures | None]
     original_sizes: list[tuple[int, int]]
     frame_timestamps: list[list[float]]
+    prefixes: list["PromptPrefix | None"]
     fingerprint: str
 
     def __len__(self) -> int:
@@ -60,6 +82,7 @@ class VideoFeatures:
             self.frame_features[one],
             self.original_sizes[one],
             self.frame_timestamps[one],
+            self.prefixes[one],
             self.fingerprint,
         )
 
@@ -146,21 +169,23 @@ class VideoFeatures:
             frames,
             [tuple(sample["original_size"]) for sample in samples],
             [sample["frame_timestamps"] for sample in samples],
+            [None] * len(samples),
             metadata["fingerprint"],
         )
 
 
-_FIELDS = ("kinds", "visual_tokens", "frame_features", "original_sizes", "frame_timestamps")
+_FIELDS = ("kinds", "visual_tokens", "frame_features", "original_sizes", "frame_timestamps", "prefixes")
 
 
 def model_fingerprint(model: Any) -> str:
-    """A name for what a model's towers and pixel decoder compute: its config and a few of its weights."""
+    """A name for what a model computes: its config and a few weights of every part that is trained."""
     config = {key: value for key, value in model.config.to_dict().items() if key not in _VOLATILE}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     probes = (
         model.model.spatial_projector.linear_2.bias,
         model.model.temporal_projector.linear_2.bias,
         model.pixel_decoder.no_memory_embedding,
+        model.seg_projection.linear_2.bias,
     )
     for probe in probes:
         # Rounded to bfloat16, so that a model loaded in another precision knows its features again.
