@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList, TextStreamer
+from transformers import CompileConfig, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
@@ -162,6 +162,25 @@ def test_static_cache_and_sdpa_agree(fresh_model, model, ask):
         output = generate(sdpa, inputs, output_mask_logits=True, **options)
         assert torch.equal(output.sequences, expected.sequences)
         assert torch.allclose(output.mask_logits[0], expected.mask_logits[0], atol=5e-3)
+
+
+def test_the_decoding_step_compiles_as_one_graph(model, ask):
+    inputs = ask(video=CLIP)
+    graphs = []
+
+    def backend(graph, example_inputs, **kwargs):
+        graphs.append(graph)
+        return graph
+
+    compile_config = CompileConfig(fullgraph=True, backend=backend)
+    compile_config._compile_all_devices = True
+    compiled = generate(
+        model, inputs, cache_implementation="static", compile_config=compile_config, output_mask_logits=True
+    )
+    assert 0 < len(graphs) <= 2
+    expected = generate(model, inputs, output_mask_logits=True)
+    assert torch.equal(compiled.sequences, expected.sequences)
+    assert torch.allclose(compiled.mask_logits[0], expected.mask_logits[0], atol=5e-3)
 
 
 def test_a_mixed_batch_equals_one_by_one(model, processor):

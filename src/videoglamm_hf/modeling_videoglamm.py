@@ -200,6 +200,9 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         Raises:
             InputError: If placeholders and features differ in number.
         """
+        if input_ids.shape[1] == 1:
+            # A decoding step: counting placeholders would wait for the device at every token.
+            return self.get_input_embeddings()(input_ids)
         config = self.config
         image_mask, video_mask = input_ids == config.image_token_id, input_ids == config.video_token_id
         # Placeholders lie beyond the embedding table; any row will do, it is overwritten.
