@@ -144,10 +144,30 @@ class VideoGlammConfig(PreTrainedConfig):
         grounding_batch_size (`int`, defaults to 4): Frames the pixel decoder's image encoder takes at once.
         ce_loss_weight, mask_bce_loss_weight, mask_dice_loss_weight (`float`, default 1.0, 2.0, 0.5): Weights
             of the training loss.
+        mask_training_mode (`str`, defaults to `"framewise"`): What the mask losses see: masks of every frame on
+            its own, as the original trained, or (`"video"`) masks that went through the tracker and its memory.
+        mask_padding_slots (`int`, defaults to 0): Mask slots a training sample has at least; ground truth beyond
+            its [SEG] tokens is scored against empty slots. The original used 4. 0 pairs the n-th [SEG] with the
+            n-th mask and refuses other counts.
+        memory_gradient_frames (`int`, *optional*): In `"video"` training, how many of the newest tracked frames
+            keep their gradients in memory; None keeps all that are remembered.
+        iou_loss_weight, object_score_loss_weight (`float`, default 0.0): Weights of SAM 2's losses of the
+            predicted IoU and of the object score, which the original did not train. With the latter, frames
+            without the object teach the score only.
         initializer_range (`float`, defaults to 0.02): Standard deviation of new weights.
     """
 
     model_type = "videoglamm"
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "image_hidden_states",
+        "video_hidden_states",
+        "ce_loss",
+        "mask_bce_loss",
+        "mask_dice_loss",
+        "mask_iou_loss",
+        "object_score_loss",
+    ]
     sub_configs = {
         "text_config": AutoConfig,
         "spatial_config": CLIPVisionConfig,
@@ -173,6 +193,11 @@ class VideoGlammConfig(PreTrainedConfig):
     ce_loss_weight: float = 1.0
     mask_bce_loss_weight: float = 2.0
     mask_dice_loss_weight: float = 0.5
+    mask_training_mode: str = "framewise"
+    mask_padding_slots: int = 0
+    memory_gradient_frames: int | None = None
+    iou_loss_weight: float = 0.0
+    object_score_loss_weight: float = 0.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
 

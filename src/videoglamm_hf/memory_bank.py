@@ -28,6 +28,9 @@ class FrameMemory:
     def select(self, rows: torch.Tensor) -> "FrameMemory":
         return FrameMemory(self.features[:, rows], self.position, self.object_pointers[rows])
 
+    def detach(self) -> "FrameMemory":
+        return FrameMemory(self.features.detach(), self.position, self.object_pointers.detach())
+
 
 @dataclass
 class MemoryBank:
@@ -37,10 +40,13 @@ class MemoryBank:
         num_maskmem: Memory slots: the conditioning frame and the newest `num_maskmem - 1` others. Further
             conditioning frames come on top, as in SAM 2.
         max_object_pointers: Object pointers of conditioning frames and the newest `max_object_pointers - 1` others.
+        gradient_frames: In training, how many of the newest tracked frames keep their gradients (None: all those
+            remembered); conditioning frames always do.
     """
 
     num_maskmem: int
     max_object_pointers: int
+    gradient_frames: int | None = None
     conditioning: dict[int, FrameMemory] = field(default_factory=dict)
     recent: deque = field(init=False)
     recent_pointers: deque = field(init=False)
@@ -57,6 +63,17 @@ class MemoryBank:
         """Remembers a tracked frame; the oldest one beyond the bound is forgotten."""
         self.recent.append((frame_index, memory))
         self.recent_pointers.append((frame_index, memory.object_pointers))
+        if self.gradient_frames is not None:
+            self._detach_older(self.gradient_frames)
+
+    def _detach_older(self, newest: int) -> None:
+        """Cuts the gradients of all tracked frames but the newest."""
+        for place in range(len(self.recent) - newest):
+            t, memory = self.recent[place]
+            self.recent[place] = (t, memory.detach())
+        for place in range(len(self.recent_pointers) - newest):
+            t, pointers = self.recent_pointers[place]
+            self.recent_pointers[place] = (t, pointers.detach())
 
     def forget_tracked(self) -> None:
         """Keeps the conditioning frames only, to set out from them again."""

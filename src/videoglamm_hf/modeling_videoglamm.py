@@ -7,6 +7,7 @@ InternVideo2), used unchanged.
 Shapes: B samples, V videos, I pictures, F tower frames, L tokens, D width of the language model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
+from .mask_training import mask_losses
 from .modeling_internvideo2 import InternVideo2Model
 
 
@@ -47,13 +49,21 @@ class VideoGlammModelOutput(ModelOutput):
 class VideoGlammCausalLMOutput(ModelOutput):
     """
     Attributes:
-        loss: Weighted training loss, with `labels`.
+        loss: With `labels`: the sum of the losses below, each with its weight in the config already.
+        ce_loss: Cross-entropy of the words, mean over tokens.
+        mask_bce_loss, mask_dice_loss: With `mask_labels`: means over all (object, frame) pairs.
+        mask_iou_loss, object_score_loss: The same, if their weights are not zero.
         logits: `[B, L, vocab_size]`.
         past_key_values, hidden_states, attentions, image_hidden_states, video_hidden_states: As in
             [`VideoGlammModelOutput`].
     """
 
     loss: torch.Tensor | None = None
+    ce_loss: torch.Tensor | None = None
+    mask_bce_loss: torch.Tensor | None = None
+    mask_dice_loss: torch.Tensor | None = None
+    mask_iou_loss: torch.Tensor | None = None
+    object_score_loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     past_key_values: Cache | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
@@ -94,6 +104,8 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+    # The loss is a mean of its micro-batch: Trainer divides it by the accumulation steps.
+    accepts_loss_kwargs = False
     # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
     _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
@@ -229,6 +241,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
+        sample_index: torch.Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> VideoGlammModelOutput:
@@ -238,6 +251,8 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             attention_mask: `[B, L]`, 1 on real tokens.
             inputs_embeds: `[B, L, D]` instead of `input_ids`; visual tokens already in place.
             pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
+            sample_index: int64 `[B]`, not decreasing, if several prompts are about one video or picture: the
+                sample of every prompt.
             use_cache, kwargs: Passed to the language model.
 
         Raises:
@@ -254,7 +269,11 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 video_features = self.get_video_features(
                     pixel_values_videos, temporal_pixel_values_videos
                 ).pooler_output
-            inputs_embeds = self.embed_inputs(input_ids, image_features, video_features)
+            inputs_embeds = self.embed_inputs(
+                input_ids,
+                self._one_per_prompt(image_features, input_ids, sample_index, self.config.image_token_id),
+                self._one_per_prompt(video_features, input_ids, sample_index, self.config.video_token_id),
+            )
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -271,6 +290,19 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             image_hidden_states=image_features,
             video_hidden_states=video_features,
         )
+
+    def _one_per_prompt(
+        self,
+        features: torch.Tensor | None,
+        input_ids: torch.Tensor,
+        sample_index: torch.Tensor | None,
+        token_id: int,
+    ) -> torch.Tensor | None:
+        """Repeats visual tokens `[V, n, D]` for every prompt about the same video or picture."""
+        if features is None or sample_index is None:
+            return features
+        samples = sample_index[(input_ids == token_id).any(dim=1)]
+        return features[torch.unique_consecutive(samples, return_inverse=True)[1]]
 
     def _spatial_patches(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """The chosen hidden state of the spatial tower without its class token, `[N, P, C]`; later layers are
@@ -340,6 +372,11 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        mask_labels: Sequence[torch.Tensor] | None = None,
+        grounding_frames: Sequence[torch.Tensor] | None = None,
+        sample_index: torch.Tensor | None = None,
+        original_sizes: torch.Tensor | None = None,
+        frame_timestamps: Sequence[Sequence[float]] | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         last_state_only: bool = False,
@@ -348,12 +385,23 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         r"""
         Args:
             labels: int64 `[B, L]`, -100 where no loss is taken; gives `loss`.
+            mask_labels: Per sample, ground truth `[num_objects, T, H, W]` of the [SEG] tokens of its prompts in
+                order: 1 object, 0 background, -1 ignored. Needs `labels`, `input_ids` and `grounding_frames`.
+            grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` that the masks belong to.
+            sample_index: int64 `[B]`, not decreasing: the sample of every prompt, if there are several prompts about
+                one video or picture. One prompt per sample by default.
+            original_sizes, frame_timestamps: What else the processor returns; not used here.
             logits_to_keep: Compute logits of the last so many positions only (0: all), or of these positions.
             last_state_only: Return as `hidden_states` only the last position's final state `([B, 1, D],)`,
                 which is all that mask generation needs of a step.
 
         The other arguments are those of [`VideoGlammModel`].
+
+        Raises:
+            InputError: If masks, frames and [SEG] tokens do not fit together.
         """
+        if use_cache is None and labels is not None:
+            use_cache = False
         if last_state_only:
             kwargs.pop("output_hidden_states", None)
         outputs = self.model(
@@ -365,17 +413,23 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
             temporal_pixel_values_videos=temporal_pixel_values_videos,
+            sample_index=sample_index,
             use_cache=use_cache,
             **kwargs,
         )
         states = outputs.last_hidden_state
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(states[:, kept])
-        loss = None
+        losses = {}
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size)
+            losses["ce_loss"] = self.config.ce_loss_weight * self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size
+            )
+        if mask_labels is not None:
+            losses |= self._mask_losses(states, input_ids, labels, mask_labels, grounding_frames, sample_index)
         return VideoGlammCausalLMOutput(
-            loss=loss,
+            loss=sum(losses.values()) if losses else None,
+            **losses,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=(states[:, -1:],) if last_state_only else outputs.hidden_states,
@@ -383,6 +437,58 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             image_hidden_states=outputs.image_hidden_states,
             video_hidden_states=outputs.video_hidden_states,
         )
+
+    def _mask_losses(
+        self,
+        states: torch.Tensor,
+        input_ids: torch.Tensor | None,
+        labels: torch.Tensor | None,
+        mask_labels: Sequence[torch.Tensor],
+        frames: Sequence[torch.Tensor] | None,
+        sample_index: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
+        """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
+        if input_ids is None or labels is None or frames is None:
+            raise InputError("mask_labels need input_ids, labels and grounding_frames.")
+        if not len(mask_labels) == len(frames) == (len(input_ids) if sample_index is None else len(frames)):
+            raise InputError(
+                f"There are {len(mask_labels)} mask_labels and {len(frames)} grounding_frames for {len(input_ids)} "
+                "prompts; give one of each per sample, and sample_index if samples have several prompts."
+            )
+        config = self.config
+        prompts = self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
+        losses = mask_losses(
+            self.pixel_decoder,
+            prompts,
+            frames,
+            mask_labels,
+            mode=config.mask_training_mode,
+            frames_per_batch=config.grounding_batch_size,
+            padding_slots=config.mask_padding_slots,
+            gradient_frames=config.memory_gradient_frames,
+            scores_decide=config.object_score_loss_weight > 0,
+        )
+        weighted = {
+            "mask_bce_loss": config.mask_bce_loss_weight * losses.bce,
+            "mask_dice_loss": config.mask_dice_loss_weight * losses.dice,
+        }
+        if config.iou_loss_weight:
+            weighted["mask_iou_loss"] = config.iou_loss_weight * losses.iou
+        if config.object_score_loss_weight:
+            weighted["object_score_loss"] = config.object_score_loss_weight * losses.object_score
+        return weighted
+
+    def _prompt_embeddings(
+        self, states: torch.Tensor, input_ids: torch.Tensor, sample_index: torch.Tensor | None, num_samples: int
+    ) -> list[torch.Tensor]:
+        """Per sample, prompt embeddings `[N, C]` of the [SEG] tokens of its prompts: the projected states of the
+        positions that predict them."""
+        predicting = input_ids[:, 1:] == self.config.seg_token_id
+        embeddings = self.seg_projection(states[:, :-1][predicting].to(self.seg_projection.linear_1.weight))
+        counts = predicting.sum(dim=1)
+        if sample_index is not None:
+            counts = counts.new_zeros(num_samples).index_add(0, sample_index, counts)
+        return list(embeddings.split(counts.tolist()))
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -62,12 +62,16 @@ class ObjectMasks:
         iou_scores: Predicted IoU of every candidate mask `[N, candidates]` (one candidate framewise).
         object_scores: Logits of the object being in the frame `[N]`.
         tokens: Mask token of the chosen mask `[N, C]`.
+        candidates: Logits of every candidate mask `[N, candidates, s, s]`, whether or not the object is present.
+        chosen: Which candidate was chosen, int64 `[N]`.
     """
 
     logits: torch.Tensor
     iou_scores: torch.Tensor
     object_scores: torch.Tensor
     tokens: torch.Tensor
+    candidates: torch.Tensor
+    chosen: torch.Tensor
 
 
 def concatenate_features(parts: Sequence[FrameFeatures]) -> FrameFeatures:
@@ -90,7 +94,9 @@ def encode_frames(decoder: Sam2VideoModel, pixel_values: torch.Tensor) -> FrameF
     return FrameFeatures(embedding=maps[-1], high_resolution=(maps[0], maps[1]), position=position)
 
 
-def decode_framewise(decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor) -> ObjectMasks:
+def decode_framewise(
+    decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor, padding: torch.Tensor | None = None
+) -> ObjectMasks:
     """Masks without memory, as in training: the only sparse prompt is the [SEG] embedding.
 
     The mask is that of token 0; in evaluation mode, an unstable one (stability below 0.98) is replaced by the
@@ -99,11 +105,16 @@ def decode_framewise(decoder: Sam2VideoModel, features: FrameFeatures, prompts: 
     Args:
         features: Features of N frames, one per object.
         prompts: Prompt embeddings `[N, C]`.
+        padding: bool `[N]`, rows whose sparse and dense embeddings are zero (the original's unused mask slots).
     """
+    sparse, dense = prompts[:, None], _no_mask(decoder, features)
+    if padding is not None:
+        sparse = sparse.masked_fill(padding[:, None, None], 0)
+        dense = dense.masked_fill(padding[:, None, None, None], 0)
     masks, ious, tokens, scores = _decode(
-        decoder, features, _without_memory(decoder, features), prompts[:, None], multimask=False
+        decoder, features, _without_memory(decoder, features), sparse, dense, multimask=False
     )
-    return ObjectMasks(masks[:, 0], ious, scores, tokens[:, 0])
+    return ObjectMasks(masks[:, 0], ious, scores, tokens[:, 0], masks, torch.zeros_like(scores, dtype=torch.long))
 
 
 def decode_first_frame(decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor) -> ObjectMasks:
@@ -162,7 +173,9 @@ def start_from_masks(
     )
     scores = output.object_score_logits[:, 0, 0]
     memory = _encode_memory(decoder, features, output.high_res_masks, scores, True, output.object_pointer[:, 0])
-    return ObjectMasks(output.pred_masks[:, 0], output.iou_scores, scores, output.object_pointer[:, 0]), memory
+    masks, pointers = output.pred_masks, output.object_pointer[:, 0]
+    chosen = torch.zeros_like(scores, dtype=torch.long)
+    return ObjectMasks(masks[:, 0], output.iou_scores, scores, pointers, masks, chosen), memory
 
 
 def _encode_memory(
@@ -183,9 +196,9 @@ def _encode_memory(
     return FrameMemory(memory, position[:, :1], pointers)
 
 
-def new_memory_bank(decoder: Sam2VideoModel) -> MemoryBank:
+def new_memory_bank(decoder: Sam2VideoModel, gradient_frames: int | None = None) -> MemoryBank:
     """An empty bank of the size the decoder was trained with."""
-    return MemoryBank(decoder.num_maskmem, decoder.config.max_object_pointers_in_encoder)
+    return MemoryBank(decoder.num_maskmem, decoder.config.max_object_pointers_in_encoder, gradient_frames)
 
 
 def resize_mask_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -193,6 +206,11 @@ def resize_mask_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Ten
     if len(logits) == 0:
         return logits.new_zeros((0, *size), dtype=torch.float32)
     return F.interpolate(logits[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _no_mask(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.Tensor:
+    """The prompt encoder's answer to "no mask": one dense embedding everywhere, `[N, C, h, w]`."""
+    return decoder.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(features.embedding)
 
 
 def _no_points(decoder: Sam2VideoModel, num_objects: int) -> torch.Tensor:
@@ -236,11 +254,13 @@ def _decode_best(
     decoder: Sam2VideoModel, features: FrameFeatures, embedding: torch.Tensor, sparse: torch.Tensor
 ) -> ObjectMasks:
     """The best of mask tokens 1 to 3 by predicted IoU, blanked where the object is judged absent."""
-    masks, ious, tokens, scores = _decode(decoder, features, embedding, sparse, multimask=True)
+    masks, ious, tokens, scores = _decode(
+        decoder, features, embedding, sparse, _no_mask(decoder, features), multimask=True
+    )
     rows = torch.arange(len(masks), device=masks.device)
     best = ious.argmax(dim=-1)
     logits = torch.where((scores > 0)[:, None, None], masks[rows, best], NO_OBJECT_LOGIT)
-    return ObjectMasks(logits, ious, scores, tokens[rows, best])
+    return ObjectMasks(logits, ious, scores, tokens[rows, best], masks, best)
 
 
 def _decode(
@@ -248,6 +268,7 @@ def _decode(
     features: FrameFeatures,
     embedding: torch.Tensor,
     sparse: torch.Tensor,
+    dense: torch.Tensor,
     multimask: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """One pass of the mask decoder over N (frame, object) pairs.
@@ -255,14 +276,12 @@ def _decode(
     Returns masks `[N, m, s, s]`, predicted IoUs `[N, m]`, mask tokens `[N, m, C]`, object scores `[N]`, with
     m = 3 for `multimask`, else 1.
     """
-    num_objects, num_channels, height, width = embedding.shape
-    dense = decoder.prompt_encoder.no_mask_embed.weight.reshape(1, num_channels, 1, 1)
     position = decoder.get_image_wide_positional_embeddings().to(embedding.dtype)
     masks, ious, tokens, scores = decoder.mask_decoder(
         image_embeddings=embedding,
-        image_positional_embeddings=position.expand(num_objects, -1, -1, -1),
+        image_positional_embeddings=position.expand(len(embedding), -1, -1, -1),
         sparse_prompt_embeddings=sparse[:, None].to(embedding.dtype),
-        dense_prompt_embeddings=dense.expand(num_objects, -1, height, width),
+        dense_prompt_embeddings=dense,
         multimask_output=multimask,
         high_resolution_features=list(features.high_resolution),
     )

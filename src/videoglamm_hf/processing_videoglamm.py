@@ -272,6 +272,52 @@ class VideoGlammProcessor(ProcessorMixin):
         kinds = [visual["type"] if visual else None for visual in visuals]
         return self._inputs(encoder, prompts, clips, kinds, padding_side, return_tensors, False)
 
+    def sample_inputs(
+        self,
+        conversations: Sequence[Sequence[Sequence[dict[str, Any]]]],
+        clips: Sequence[VideoClip | VideoFeatures | None],
+        padding_side: str = "right",
+    ) -> BatchFeature:
+        r"""
+        Model inputs for training: samples whose frames are read already, each with one or more conversations.
+
+        Args:
+            conversations: Per sample, its conversations: messages as for
+                [`~VideoGlammProcessor.apply_chat_template`], whose video or picture part needs no source.
+            clips: Per sample, its frames, its encoded features, or None for text only.
+            padding_side: Where prompts are padded.
+
+        Returns:
+            What `apply_chat_template` returns for one conversation per sample, but with B prompts for fewer samples:
+            `sample_index` int64 `[B]` is the sample of every prompt; and `assistant_masks` int64 `[B, L]`, 1 on the
+            tokens of assistant turns.
+
+        Raises:
+            InputError: If a message cannot be used as given, or the prompt exceeds the context.
+        """
+        encoder = self._prompt_encoder()
+        prompts, kinds, sample_index = [], [], []
+        for i, (own, clip) in enumerate(zip(conversations, clips, strict=True)):
+            found = set()
+            for messages in own:
+                checked = _checked_messages(_with_source(messages, clip), i)
+                visual = _only_visual(checked, i)
+                found.add(visual["type"] if visual else None)
+                parts = render_messages(
+                    checked, self.chat_template, add_generation_prompt=False, image_start_end=self.image_start_end
+                )
+                prompts.append(encoder.pieces(parts))
+                sample_index.append(i)
+            if len(found) != 1 or (clip is None) != (found == {None}):
+                raise InputError(
+                    f"Sample {i}: its conversations are about {sorted(map(str, found))}; all must be about its video, "
+                    "all about its picture, or all about neither."
+                )
+            kinds.append(found.pop())
+        inputs = self._inputs(encoder, prompts, clips, kinds, padding_side, "pt", True)
+        inputs["sample_index"] = torch.tensor(sample_index)
+        return inputs
+
     def next_turn(self, output: Any, question: str) -> BatchFeature:
         r"""
         Inputs that ask a further question after an answer, without saying everything again:
@@ -371,7 +417,7 @@ class VideoGlammProcessor(ProcessorMixin):
     ) -> VideoClip | LazyClip | VideoFeatures | None:
         if visual is None:
             return None
-        if _is_encoded(visual["source"]):
+        if _is_encoded(visual["source"]) or _is_clip(visual["source"]):
             return visual["source"]
         if visual["type"] == "image":
             frame = read_image(visual["source"])
@@ -470,7 +516,11 @@ class VideoGlammProcessor(ProcessorMixin):
             else:
                 spatial.append(spatial_stream(frames, self.spatial_image_size)[rows])
                 temporal.append(temporal_stream(frames, self.temporal_image_size)[rows])
-            grounding.append(LazyGroundingFrames(clip, side) if lazy else grounding_stream(clip.frames, side))
+            if lazy:
+                grounding.append(LazyGroundingFrames(clip, side))
+            else:
+                to_segment = clip.frames if clip.grounding_frames is None else clip.grounding_frames
+                grounding.append(grounding_stream(to_segment, side))
             sizes.append(frames.shape[1:3])
         streams: dict[str, torch.Tensor | list] = {}
         if pictures:
@@ -537,6 +587,25 @@ def _only_visual(messages: Sequence[dict[str, Any]], index: int) -> dict[str, An
 def _is_encoded(source: Any) -> bool:
     """Whether a video was seen before. By its attribute: installed and remote classes are different objects."""
     return hasattr(source, "visual_tokens")
+
+
+def _is_clip(source: Any) -> bool:
+    """Whether a video was read before."""
+    return hasattr(source, "frames") and hasattr(source, "timestamps")
+
+
+def _with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
+    """Messages whose video or picture part has a clip as its source."""
+    sourced = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, Sequence) and not isinstance(content, str):
+            content = [
+                {"type": part["type"], part["type"]: clip} if part.get("type") in ("video", "image") else part
+                for part in content
+            ]
+        sourced.append({**message, "content": content})
+    return sourced
 
 
 def _join_features(clips: Sequence[Any], kinds: Sequence[str | None]) -> VideoFeatures:

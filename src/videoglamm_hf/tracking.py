@@ -74,6 +74,7 @@ class TrackingOptions:
         frames_per_batch: Frames the image encoder takes at once.
         objects_per_batch: Objects the decoder takes at once; None takes all (on a CPU, as many as is fastest). A
             smaller number lowers the peak of memory and gives the same masks.
+        gradient_frames: In training, how many of the newest tracked frames keep their gradients; None: all.
     """
 
     mask_mode: str = "video"
@@ -81,6 +82,7 @@ class TrackingOptions:
     num_anchors: int = 5
     frames_per_batch: int = 4
     objects_per_batch: int | None = None
+    gradient_frames: int | None = None
 
     def __post_init__(self) -> None:
         if self.mask_mode not in MASK_MODES:
@@ -131,27 +133,49 @@ class _FrameEncoder:
 
     def _encode(self, steps: list[list[Place]]) -> Iterator[tuple[list[Place], FrameFeatures]]:
         places = [place for step in steps for place in step]
-        parts = [
-            self._features(places[start : start + self.frames_per_batch])
-            for start in range(0, len(places), self.frames_per_batch)
-        ]
-        features = parts[0] if len(parts) == 1 else concatenate_features(parts)
+        features = encode_places(self.decoder, self.frames, places, self.frames_per_batch)
         first = 0
         for step in steps:
             yield step, features.select(slice(first, first + len(step)))
             first += len(step)
 
-    def _features(self, places: list[Place]) -> FrameFeatures:
-        decoder = self.decoder
-        encoded = {i for i, _ in places if hasattr(self.frames[i], "embedding")}
-        if encoded:
-            known = [self.frames[i].select(slice(t, t + 1)).to(decoder.device, decoder.dtype) for i, t in places]
-            return concatenate_features(known)
-        pixels = [
-            normalize_grounding_frames(self.frames[i][t : t + 1].to(decoder.device), decoder.image_size, decoder.dtype)
-            for i, t in places
-        ]
-        return encode_frames(decoder, torch.cat(pixels))
+
+def encode_places(
+    decoder: Sam2VideoModel, frames: Sequence[Any], places: Sequence[Place], frames_per_batch: int
+) -> FrameFeatures:
+    """Features of some frames of some samples, encoded a few at a time.
+
+    Args:
+        frames: As in [`iter_decided`].
+        places: `(sample index, frame index)` of every frame wanted.
+    """
+    starts = range(0, len(places), frames_per_batch)
+    parts = [_features(decoder, frames, places[start : start + frames_per_batch]) for start in starts]
+    return parts[0] if len(parts) == 1 else concatenate_features(parts)
+
+
+def _features(decoder: Sam2VideoModel, frames: Sequence[Any], places: Sequence[Place]) -> FrameFeatures:
+    if any(hasattr(frames[i], "embedding") for i, _ in places):
+        known = [frames[i].select(slice(t, t + 1)).to(decoder.device, decoder.dtype) for i, t in places]
+        return concatenate_features(known)
+    pixels = [
+        normalize_grounding_frames(frames[i][t : t + 1].to(decoder.device), decoder.image_size, decoder.dtype)
+        for i, t in places
+    ]
+    return encode_frames(decoder, torch.cat(pixels))
+
+
+@dataclass
+class DecidedFrame:
+    """One frame of some samples, as the pixel decoder decided it.
+
+    Attributes:
+        frame_index: Which frame.
+        groups: `(owners, masks)`: the sample of every object, and the objects' masks.
+    """
+
+    frame_index: int
+    groups: list[tuple[list[int], ObjectMasks]]
 
 
 def iter_masks(
@@ -164,14 +188,32 @@ def iter_masks(
     """Masks of every frame of every sample that has objects, as they are decided.
 
     Args:
-        prompts: Per sample, prompt embeddings `[N, C]`, or masks `[N, H, W]` of the prompted frame (`video` only).
-        frames: Per sample, uint8 frames `[T, 3, h, w]` (a tensor, or anything with a length whose slices are such
-            tensors) or [`FrameFeatures`] of all frames.
+        prompts, frames, options: As in [`iter_decided`].
         sizes: Per sample, `(H, W)`.
 
     Yields:
         [`FrameMasks`]: in order of frames, samples in turn, for `framewise` and `video` from frame 0; otherwise
         sample by sample, each frame when it is reached.
+
+    Raises:
+        ResourceError: If the device runs out of memory.
+    """
+    for decided in iter_decided(decoder, prompts, frames, options):
+        yield from _split(decided, sizes)
+
+
+def iter_decided(
+    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], frames: Sequence[Any], options: TrackingOptions
+) -> Iterator[DecidedFrame]:
+    """What the pixel decoder decides of every frame of every sample that has objects; differentiable.
+
+    Args:
+        prompts: Per sample, prompt embeddings `[N, C]`, or masks `[N, H, W]` of the prompted frame (`video` only).
+        frames: Per sample, uint8 frames `[T, 3, h, w]` (a tensor, or anything with a length whose slices are such
+            tensors) or [`FrameFeatures`] of all frames.
+
+    Yields:
+        [`DecidedFrame`]; the objects of a sample are always in their order.
 
     Raises:
         ResourceError: If the device runs out of memory.
@@ -185,9 +227,8 @@ def iter_masks(
     try:
         for samples in [active] if in_step else [[i] for i in active]:
             if samples:
-                groups = _groups(decoder, prompts, samples, options.objects_per_batch)
-                lengths = {i: len(frames[i]) for i in samples}
-                yield from driver(decoder, encoder, groups, lengths, sizes, options)
+                groups = _groups(decoder, prompts, samples, options)
+                yield from driver(decoder, encoder, groups, {i: len(frames[i]) for i in samples}, options)
     except torch.OutOfMemoryError as error:
         raise ResourceError(
             f"Out of memory while tracking {sum(map(len, prompts))} objects. Lower max_objects_per_batch "
@@ -197,16 +238,21 @@ def iter_masks(
 
 
 def _groups(
-    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], samples: Sequence[int], size: int | None
+    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], samples: Sequence[int], options: TrackingOptions
 ) -> list[_Group]:
     owners = [i for i in samples for _ in range(len(prompts[i]))]
     embeddings = torch.cat([prompts[i] for i in samples])
+    size = options.objects_per_batch
     if size is None:
         height, width = decoder.backbone_feature_sizes[-1]
         on_cpu = embeddings.device.type == "cpu"
         size = max(1, CPU_POSITIONS_PER_BATCH // (height * width)) if on_cpu else len(owners)
     return [
-        _Group(owners[start : start + size], embeddings[start : start + size], new_memory_bank(decoder))
+        _Group(
+            owners[start : start + size],
+            embeddings[start : start + size],
+            new_memory_bank(decoder, options.gradient_frames),
+        )
         for start in range(0, len(owners), size)
     ]
 
@@ -222,9 +268,8 @@ def _framewise(
     encoder: _FrameEncoder,
     groups: list[_Group],
     lengths: dict[int, int],
-    sizes: Sequence[tuple[int, int]],
     options: TrackingOptions,
-) -> Iterator[FrameMasks]:
+) -> Iterator[DecidedFrame]:
     """Every frame on its own, without memory, as in training."""
     for places, features in encoder.walk(_steps(lengths, range(max(lengths.values())))):
         decided = []
@@ -233,7 +278,7 @@ def _framewise(
             if group.owners:
                 rows = _rows(group, places, features)
                 decided.append((group.owners, decode_framewise(decoder, features.select(rows), group.prompts)))
-        yield from _split(places[0][1], decided, sizes)
+        yield DecidedFrame(places[0][1], decided)
 
 
 def _video(
@@ -241,9 +286,8 @@ def _video(
     encoder: _FrameEncoder,
     groups: list[_Group],
     lengths: dict[int, int],
-    sizes: Sequence[tuple[int, int]],
     options: TrackingOptions,
-) -> Iterator[FrameMasks]:
+) -> Iterator[DecidedFrame]:
     """One frame is prompted; memory carries the objects forward to the end, then backward to the start."""
     start = min(options.prompt_frame, max(lengths.values()) - 1)
     for places, features in encoder.walk(_steps(lengths, [start])):
@@ -257,11 +301,11 @@ def _video(
                 masks, memory = start_from_masks(decoder, own, group.prompts)
             group.bank.condition(start, memory)
             decided.append((group.owners, masks))
-        yield from _split(start, decided, sizes)
-    yield from _propagate(decoder, encoder, groups, lengths, sizes, range(start + 1, max(lengths.values())))
+        yield DecidedFrame(start, decided)
+    yield from _propagate(decoder, encoder, groups, lengths, range(start + 1, max(lengths.values())))
     for group in groups:
         group.bank.forget_tracked()
-    yield from _propagate(decoder, encoder, groups, lengths, sizes, range(start - 1, -1, -1), backward=True)
+    yield from _propagate(decoder, encoder, groups, lengths, range(start - 1, -1, -1), backward=True)
 
 
 def _anchored(
@@ -269,9 +313,8 @@ def _anchored(
     encoder: _FrameEncoder,
     groups: list[_Group],
     lengths: dict[int, int],
-    sizes: Sequence[tuple[int, int]],
     options: TrackingOptions,
-) -> Iterator[FrameMasks]:
+) -> Iterator[DecidedFrame]:
     """Evenly spread frames are decided without memory, as in training, and condition all others; every other
     frame is tracked from its nearest anchor."""
     ((sample, length),) = lengths.items()
@@ -284,7 +327,7 @@ def _anchored(
             masks = decode_framewise(decoder, own, group.prompts)
             group.bank.condition(t, remember(decoder, own, masks, prompted=True))
             decided.append((group.owners, masks))
-        yield from _split(t, decided, sizes)
+        yield DecidedFrame(t, decided)
     bounds = [-1, *anchors, 2 * length]
     for before, anchor, after in zip(bounds, bounds[1:], bounds[2:], strict=False):
         middle_before = (before + anchor) // 2 if before >= 0 else -1
@@ -293,7 +336,7 @@ def _anchored(
             (range(anchor + 1, middle_after + 1), False),
             (range(anchor - 1, middle_before, -1), True),
         ):
-            yield from _propagate(decoder, encoder, groups, lengths, sizes, order, backward)
+            yield from _propagate(decoder, encoder, groups, lengths, order, backward)
             for group in groups:
                 group.bank.forget_tracked()
 
@@ -303,10 +346,9 @@ def _propagate(
     encoder: _FrameEncoder,
     groups: list[_Group],
     lengths: dict[int, int],
-    sizes: Sequence[tuple[int, int]],
     order: Iterable[int],
     backward: bool = False,
-) -> Iterator[FrameMasks]:
+) -> Iterator[DecidedFrame]:
     """Tracks all objects through frames, in the given order."""
     for places, features in encoder.walk(_steps(lengths, order)):
         t = places[0][1]
@@ -319,7 +361,7 @@ def _propagate(
             masks = decode_tracked_frame(decoder, own, group.bank, t, backward)
             group.bank.append(t, remember(decoder, own, masks, prompted=False))
             decided.append((group.owners, masks))
-        yield from _split(t, decided, sizes)
+        yield DecidedFrame(t, decided)
 
 
 def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.Tensor:
@@ -328,16 +370,14 @@ def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.
     return torch.tensor([row_of[owner] for owner in group.owners], device=features.embedding.device)
 
 
-def _split(
-    t: int, decided: list[tuple[list[int], ObjectMasks]], sizes: Sequence[tuple[int, int]]
-) -> Iterator[FrameMasks]:
+def _split(decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
     """Hands the masks of one frame to their samples, at each one's own size."""
-    owners = [owner for group_owners, _ in decided for owner in group_owners]
-    logits = torch.cat([masks.logits for _, masks in decided])
-    scores = torch.cat([masks.object_scores for _, masks in decided]).float().cpu()
-    ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided]).float().cpu()
+    owners = [owner for group_owners, _ in decided.groups for owner in group_owners]
+    logits = torch.cat([masks.logits for _, masks in decided.groups])
+    scores = torch.cat([masks.object_scores for _, masks in decided.groups]).float().cpu()
+    ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided.groups]).float().cpu()
     for sample in dict.fromkeys(owners):
         rows = [row for row, owner in enumerate(owners) if owner == sample]
         own = logits[rows]
         binary = (resize_mask_logits(own, sizes[sample]) > 0).cpu()
-        yield FrameMasks(sample, t, binary, scores[rows], ious[rows], own)
+        yield FrameMasks(sample, decided.frame_index, binary, scores[rows], ious[rows], own)

@@ -21,7 +21,23 @@ from .pixel_decoder import FrameFeatures
 
 _FORMAT = "videoglamm-video-features-1"
 # Fields of a config that say nothing about what the weights compute.
-_VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "quantization_config"}
+_VOLATILE = {
+    "_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "architectures",
+    "quantization_config",
+    "mask_mode",
+    "mask_training_mode",
+    "mask_padding_slots",
+    "memory_gradient_frames",
+    "ce_loss_weight",
+    "mask_bce_loss_weight",
+    "mask_dice_loss_weight",
+    "iou_loss_weight",
+    "object_score_loss_weight",
+}
 
 
 @dataclass

@@ -74,12 +74,15 @@ class VideoClip:
             lists and folders, whose rate is unknown: the position of the frame in the source, as a float.
         fps: frames per second of the source itself (not of this sample), None if unknown.
         source: how messages name the source: a path, a URL or "array".
+        grounding_frames: uint8 [T', H, W, 3], frames to segment where those are not the frames above; `timestamps`
+            are then theirs.
     """
 
     frames: np.ndarray
     timestamps: tuple[float, ...]
     fps: float | None
     source: str
+    grounding_frames: np.ndarray | None = None
 
 
 def read_clip(

@@ -5,6 +5,7 @@ Every reader is a map-style dataset of samples as [`sample`] describes them, and
 [`decode_masks`] is called.
 """
 
+from .collator import VideoGlammDataCollator
 from .gcg import GcgDataset
 from .jsonl import JsonlDataset, write_jsonl
 from .jsonl_validation import validate_jsonl
@@ -20,6 +21,7 @@ __all__ = [
     "MevisDataset",
     "RefDavisDataset",
     "RefYoutubeVosDataset",
+    "VideoGlammDataCollator",
     "check_sample",
     "decode_masks",
     "validate_jsonl",

@@ -19,7 +19,8 @@ A sample is a dict:
 `image`: path, PIL image or uint8 array `[H, W, 3]`. Neither for a text-only sample.
 `masks`: one track per `[SEG]` of the assistant turns, in order; a track has one mask (see [`masks`]) per mask frame.
     Logically `[objects, mask frames, H, W]`, all of one size, the video's as it is read. With several conversations,
-    a list of this for each. May be missing where nothing is named.
+    a list of this for each; an array `[objects, mask frames, H, W]` will do for a list. May be missing where nothing
+    is named.
 `mask_frames`: which frames of the source video the masks belong to: increasing numbers from 0 in display order. For
     a folder or list, the position of the picture; for an image, `[0]`. All tracks and conversations share them.
 
@@ -61,6 +62,7 @@ def sample_problems(sample: Any) -> Iterator[Problem]:
     if not isinstance(sample, dict):
         yield "sample", f"must be a dict with 'messages', not {type(sample).__name__}"
         return
+    sample = {**sample, "masks": listed(sample.get("masks"))}
     media = list(_media_problems(sample))
     messages = list(_messages_problems(sample))
     frames = list(_mask_frames_problems(sample.get("mask_frames")))
@@ -88,6 +90,13 @@ def mismatches(sample: dict[str, Any], total: int | None, size: tuple[int, int] 
         if size is not None and mask_size(mask) != tuple(size):
             yield f"{field}.size", f"{list(mask_size(mask))}, but the video is {list(size)}, as [height, width]"
         break
+
+
+def listed(masks: Any) -> Any:
+    """Masks with their arrays of more than two dimensions as lists of masks; anything else as it is."""
+    if isinstance(masks, np.ndarray) and masks.ndim > 2:
+        return [listed(part) for part in masks]
+    return [listed(part) for part in masks] if _is_list(masks) else masks
 
 
 def is_path(value: Any) -> bool:
