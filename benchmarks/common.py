@@ -106,9 +106,13 @@ def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1)
     return statistics.median(seconds(function) for _ in range(runs))
 
 
-def paired(first: Callable[[], Any], second: Callable[[], Any], runs: int = 3) -> tuple[float, float, float]:
-    """Medians of both sides and of the ratio first / second, run in turn so that drift hits both alike."""
-    first(), second()
+def paired(
+    first: Callable[[], Any], second: Callable[[], Any], runs: int = 3, warm: bool = False
+) -> tuple[float, float, float]:
+    """Medians of both sides and of the ratio first / second, run in turn so that drift hits both alike. `warm` says
+    that both have run before."""
+    if not warm:
+        first(), second()
     pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
     ratios = [a / b for a, b in pairs]
     return (*(statistics.median(side) for side in zip(*pairs, strict=True)), statistics.median(ratios))

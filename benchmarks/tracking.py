@@ -114,7 +114,10 @@ def compare(decoder: Any, runs: int) -> dict[str, Any]:
         masks = first_masks(num_objects, decoder.image_size)
         theirs, mine = session(decoder, pixels, masks), ours(decoder, resized, masks).unpack().transpose(0, 1)
         a, b, ratio = paired(
-            lambda m=masks: session(decoder, pixels, m), lambda m=masks: ours(decoder, resized, m), runs=runs
+            lambda m=masks: session(decoder, pixels, m),
+            lambda m=masks: ours(decoder, resized, m),
+            runs=runs,
+            warm=True,
         )
         floor = flops(lambda m=masks: ours(decoder, resized, m)) / rate
         result[f"{num_objects} objects"] = {

@@ -4,11 +4,14 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import TINY_CONFIG
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
+from videoglamm_hf.data import write_jsonl
+from videoglamm_hf.mask_rle import encode_rle as encode_mask
 from videoglamm_hf.video_io import write_mp4
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -23,6 +26,11 @@ def as_in_the_readme(tmp_path, monkeypatch, original_tiny, converted_tiny):
     (tmp_path / "VideoGLaMM").symlink_to(original_tiny)
     (tmp_path / "videoglamm-hf").symlink_to(converted_tiny)
     write_mp4(tmp_path / "bikes.mp4", frames(30, 72, 96), fps=10)
+    mask = encode_mask(np.eye(72, 96, dtype=bool))
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "It is <p> the rider </p> [SEG]."}]}
+    question = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Can you segment the rider?"}]}
+    sample = {"messages": [question, answer], "video": "bikes.mp4", "masks": [[mask, mask]], "mask_frames": [0, 20]}
+    write_jsonl(tmp_path / "train.jsonl", [{**sample, "video": str(tmp_path / "bikes.mp4")}])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

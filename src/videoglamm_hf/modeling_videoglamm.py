@@ -427,8 +427,12 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             )
         if mask_labels is not None:
             losses |= self._mask_losses(states, input_ids, labels, mask_labels, grounding_frames, sample_index)
+        loss = sum(losses.values()) if losses else None
+        if loss is not None and self.training and torch.is_grad_enabled() and not loss.requires_grad:
+            # Nothing that trains took part (text only, with the language model frozen): a step of zeros.
+            loss = loss + 0 * sum(p.sum() for p in self.parameters() if p.requires_grad)
         return VideoGlammCausalLMOutput(
-            loss=sum(losses.values()) if losses else None,
+            loss=loss,
             **losses,
             logits=logits,
             past_key_values=outputs.past_key_values,

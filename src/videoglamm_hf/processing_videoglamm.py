@@ -300,7 +300,7 @@ class VideoGlammProcessor(ProcessorMixin):
         for i, (own, clip) in enumerate(zip(conversations, clips, strict=True)):
             found = set()
             for messages in own:
-                checked = _checked_messages(_with_source(messages, clip), i)
+                checked = _checked_messages(with_source(messages, clip), i)
                 visual = _only_visual(checked, i)
                 found.add(visual["type"] if visual else None)
                 parts = render_messages(
@@ -594,8 +594,8 @@ def _is_clip(source: Any) -> bool:
     return hasattr(source, "frames") and hasattr(source, "timestamps")
 
 
-def _with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
-    """Messages whose video or picture part has a clip as its source."""
+def with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
+    """Messages whose video or picture part has a clip ([`VideoClip`] or [`VideoFeatures`]) as its source."""
     sourced = []
     for message in messages:
         content = message.get("content")

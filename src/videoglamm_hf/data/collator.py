@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from .clips import read_training_clip
 from .masks import decode_masks
-from .sample import check_sample, listed
+from .sample import check_sample, conversations_of
 
 NO_LABEL = -100
 
@@ -68,12 +68,8 @@ class VideoGlammDataCollator:
     def _read(self, sample: dict[str, Any]) -> tuple[Any, list[list[dict[str, Any]]], torch.Tensor]:
         """A sample's clip, conversations, and masks int8 `[objects, frames, H, W]`."""
         check_sample(sample)
-        several = len(sample["messages"]) > 0 and not isinstance(sample["messages"][0], dict)
-        conversations = sample["messages"] if several else [sample["messages"]]
-        masks = listed(sample.get("masks")) or []
-        tracks = [track for own in (masks if several else [masks]) for track in own or ()]
-        numbers = sample.get("mask_frames")
-        numbers = list(numbers) if numbers is not None else [0] * (sample.get("image") is not None)
+        conversations = conversations_of(sample)
+        numbers = list(sample.get("mask_frames") or ())
         places = self._draw(len(numbers))
         options = {
             name: getattr(self.processor, name) if getattr(self, name) == "default" else getattr(self, name)
@@ -86,7 +82,9 @@ class VideoGlammDataCollator:
             **options,
         )
         size = clip.frames.shape[1:3] if clip is not None else (1, 1)
-        return clip, list(conversations), torch.from_numpy(decode_masks(tracks, tuple(size), places))
+        tracks = [track for _, own in conversations for track in own]
+        masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
+        return clip, [messages for messages, _ in conversations], masks
 
     def _draw(self, count: int) -> list[int]:
         """Which of so many mask frames to take, in order."""

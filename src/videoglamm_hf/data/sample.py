@@ -99,6 +99,14 @@ def listed(masks: Any) -> Any:
     return [listed(part) for part in masks] if _is_list(masks) else masks
 
 
+def conversations_of(sample: dict[str, Any]) -> list[tuple[list[dict[str, Any]], list[Any]]]:
+    """`(messages, mask tracks)` of every conversation of a sample without problems."""
+    conversations, several = _conversations(sample)
+    masks = listed(sample.get("masks")) or []
+    tracks = masks if several and masks else [[]] * len(conversations) if several else [masks]
+    return [(list(own), list(its or ())) for own, its in zip(conversations, tracks, strict=True)]
+
+
 def is_path(value: Any) -> bool:
     """Whether a value is a path or URL."""
     return isinstance(value, (str, os.PathLike)) and os.fspath(value) not in ("", b"")
@@ -242,7 +250,7 @@ def _masks_problems(sample: dict[str, Any], counted: bool, framed: bool) -> Iter
         if not _is_list(tracks):
             yield where, f"must be a list with one track per {SEG_TOKEN}, not {type(tracks).__name__}"
             continue
-        named = sum(_count_seg(message) for message in conversation)
+        named = sum(count_seg(message) for message in conversation)
         if named and sample.get("video") is None and sample.get("image") is None:
             yield where, f"{named} {SEG_TOKEN} without a video or image that masks could belong to"
         if len(tracks) != named:
@@ -280,7 +288,7 @@ def _all_masks(sample: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield (f"masks[{i}][{j}][{k}]" if several else f"masks[{j}][{k}]"), mask
 
 
-def _count_seg(message: dict[str, Any]) -> int:
+def count_seg(message: dict[str, Any]) -> int:
     """The [SEG] of a message without problems; what a user types is text."""
     if message["role"] != "assistant":
         return 0

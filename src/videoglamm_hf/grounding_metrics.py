@@ -1,0 +1,98 @@
+"""How well masks agree with the ground truth: region similarity J, boundary accuracy F, mean IoU.
+
+Source: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (2016), as the
+DAVIS toolkit computes it: a boundary pixel is right if the other boundary is within 0.8 % of the diagonal.
+Shapes: N objects, T frames, H x W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BOUNDARY_TOLERANCE = 0.008  # of the frame's diagonal
+
+
+@dataclass(frozen=True)
+class GroundingScores:
+    """Means over objects and frames.
+
+    Attributes:
+        miou: Mean over objects of the IoU of all their frames taken together.
+        j: Mean IoU of single frames.
+        f: Mean boundary accuracy of single frames.
+        num_objects: How many objects of the ground truth there were.
+    """
+
+    miou: float
+    j: float
+    f: float
+    num_objects: int
+
+    @property
+    def j_and_f(self) -> float:
+        return (self.j + self.f) / 2
+
+
+def iou(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Intersection over union of two boolean arrays of one shape; 1 if both are empty."""
+    union = np.logical_or(predicted, truth).sum()
+    return float(np.logical_and(predicted, truth).sum() / union) if union else 1.0
+
+
+def boundary_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """F-measure of the boundaries of two boolean masks `[H, W]`; 1 if neither has any."""
+    a, b = _boundary(predicted), _boundary(truth)
+    if not a.any() or not b.any():
+        return float(a.any() == b.any())
+    radius = int(np.ceil(BOUNDARY_TOLERANCE * np.hypot(*truth.shape)))
+    precision = (a & _dilated(b, radius)).sum() / a.sum()
+    recall = (b & _dilated(a, radius)).sum() / b.sum()
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def score_masks(predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> GroundingScores:
+    """Scores of samples whose n-th predicted mask belongs to the n-th object.
+
+    Args:
+        predicted: Per sample, bool `[N', T, H, W]`. Missing objects score zero; surplus ones count as objects that are
+            not there.
+        truth: Per sample, bool `[N, T, H, W]`.
+    """
+    whole, regions, boundaries = [], [], []
+    for own, other in zip(predicted, truth, strict=True):
+        for n in range(max(len(own), len(other))):
+            if n >= len(own) or n >= len(other):
+                whole.append(0.0)
+                regions.append(0.0)
+                boundaries.append(0.0)
+                continue
+            whole.append(iou(own[n], other[n]))
+            pairs = list(zip(own[n], other[n], strict=True))
+            regions.append(float(np.mean([iou(a, b) for a, b in pairs])))
+            boundaries.append(float(np.mean([boundary_accuracy(a, b) for a, b in pairs])))
+    count = sum(len(masks) for masks in truth)
+    if not whole:
+        return GroundingScores(1.0, 1.0, 1.0, count)
+    return GroundingScores(*(float(np.mean(values)) for values in (whole, regions, boundaries)), count)
+
+
+def _boundary(mask: np.ndarray) -> np.ndarray:
+    """Pixels of which a right, lower or lower right neighbour differs, as DAVIS' `seg2bmap`."""
+    mask = mask.astype(bool)
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    edge = (mask ^ padded[:-1, 1:]) | (mask ^ padded[1:, :-1]) | (mask ^ padded[1:, 1:])
+    edge[-1, -1] = False
+    return edge
+
+
+def _dilated(mask: np.ndarray, radius: int) -> np.ndarray:
+    """A mask grown by a disc."""
+    height, width = mask.shape
+    padded = np.pad(mask, radius)
+    grown = np.zeros_like(mask)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dy * dy + dx * dx <= radius * radius:
+                grown |= padded[radius + dy : radius + dy + height, radius + dx : radius + dx + width]
+    return grown
