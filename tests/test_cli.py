@@ -12,6 +12,7 @@ from PIL import Image
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
+from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.mask_rle import decode_rle
 from videoglamm_hf.video_io import read_clip, write_mp4
 
@@ -154,3 +155,16 @@ def test_masks_of_the_answer_are_those_in_the_file(converted_tiny, tmp_path):
     document = json.loads((tmp_path / "out" / "answer.json").read_text())
     masks = np.array([[decode_rle(mask) for mask in entry["masks"]] for entry in document["objects"]])
     assert (masks == answer.masks.numpy()).all()
+
+
+def test_check_data_names_what_is_wrong(tmp_path, capsys):
+    path = tmp_path / "train.jsonl"
+    text = {"role": "assistant", "content": "Fine."}
+    write_jsonl(path, [{"messages": [{"role": "user", "content": "How?"}, text]}])
+    assert cli.main(["check-data", str(path)]) == 0
+    assert "no problems" in capsys.readouterr().out
+    with path.open("a") as file:
+        file.write('{"messages": []}\n')
+    assert cli.main(["check-data", str(path)]) == 1
+    printed = capsys.readouterr()
+    assert "train.jsonl:2: messages" in printed.out and "1 problem." in printed.err

@@ -1,4 +1,5 @@
-"""The command line: `videoglamm segment` asks about a video, `videoglamm convert` reads original checkpoints."""
+"""The command line: `videoglamm segment` asks about a video, `videoglamm convert` reads original checkpoints,
+`videoglamm check-data` finds what is wrong with training data."""
 
 import argparse
 import json
@@ -13,6 +14,7 @@ from transformers import AutoModel, AutoProcessor, set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from .conversion import convert
+from .data import validate_jsonl
 from .errors import InputError, OutputError, VideoGlammError
 from .mask_rle import encode_rle
 from .output_folder import check_output, replacing_folder
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     convert_parser = commands.add_parser("convert", help="convert a checkpoint of the original code")
     convert.add_arguments(convert_parser)
     convert_parser.set_defaults(run=convert.run)
+    check = commands.add_parser("check-data", help="find what is wrong with a JSONL file of training samples")
+    check.add_argument("file", help="JSONL file, one sample per line")
+    check.set_defaults(run=_check_data)
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)
@@ -98,6 +103,15 @@ def _segment(arguments: argparse.Namespace) -> None:
     print(
         f"{len(answer.masks)} objects in {len(clip.frames)} frames -> {output}/overlay.mp4, preview.png, answer.json"
     )
+
+
+def _check_data(arguments: argparse.Namespace) -> None:
+    problems = validate_jsonl(arguments.file)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise InputError(f"{arguments.file} has {len(problems)} problem{'s' * (len(problems) > 1)}.")
+    print(f"{arguments.file}: no problems found.")
 
 
 def load_processor(folder: str) -> VideoGlammProcessor:
