@@ -22,7 +22,7 @@ from common import (
     seconds,
     tiny_model,
 )
-from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration
+from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
 from videoglamm_hf.image_streams import normalize_grounding_frames
 from videoglamm_hf.pixel_decoder import encode_frames
 from videoglamm_hf.tracking import TrackingOptions, iter_masks
@@ -40,11 +40,7 @@ def full_size() -> tuple[Any, Any]:
     with torch.device(best_device()):
         model = VideoGlammForGroundedGeneration(config).eval()
     torch.set_default_dtype(torch.float32)
-    for name in ("num_tower_frames", "image_seq_length", "video_seq_length"):
-        setattr(processor, name, getattr(config, name))
-    processor.spatial_image_size = config.spatial_config.image_size
-    processor.temporal_image_size = config.temporal_config.image_size
-    processor.grounding_image_size = config.grounding_config.image_size
+    processor = VideoGlammProcessor.for_config(config, processor.tokenizer, chat_template=processor.chat_template)
     return model, processor
 
 

@@ -69,6 +69,8 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> VideoGlammConfig:
             "max_position_embeddings": CONTEXT,
             "original_max_position_embeddings": CONTEXT,
             "sliding_window": None,
+            # Three quarters of every head compare words and visual tokens by what they are, wherever they stand.
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
@@ -116,16 +118,7 @@ def build(seed: int) -> tuple[VideoGlammForGroundedGeneration, VideoGlammProcess
     wake(model.pixel_decoder)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    processor = VideoGlammProcessor(
-        tokenizer,
-        chat_template=CHAT_TEMPLATE,
-        num_tower_frames=config.num_tower_frames,
-        image_seq_length=config.image_seq_length,
-        video_seq_length=config.video_seq_length,
-        spatial_image_size=config.spatial_config.image_size,
-        temporal_image_size=config.temporal_config.image_size,
-        grounding_image_size=config.grounding_config.image_size,
-    )
+    processor = VideoGlammProcessor.for_config(config, tokenizer, chat_template=CHAT_TEMPLATE)
     return model, processor
 
 

@@ -115,6 +115,20 @@ class VideoGlammProcessor(ProcessorMixin):
                 "(placeholders beyond the embedding rows, so that they cannot be generated)."
             )
 
+    @classmethod
+    def for_config(cls, config: Any, tokenizer: Any, **options: Any) -> "VideoGlammProcessor":
+        """The processor of a model: every size from its [`VideoGlammConfig`], everything else from `options`."""
+        return cls(
+            tokenizer,
+            num_tower_frames=config.num_tower_frames,
+            image_seq_length=config.image_seq_length,
+            video_seq_length=config.video_seq_length,
+            spatial_image_size=config.spatial_config.image_size,
+            temporal_image_size=config.temporal_config.image_size,
+            grounding_image_size=config.grounding_config.image_size,
+            **options,
+        )
+
     @property
     def model_input_names(self) -> list[str]:
         return [

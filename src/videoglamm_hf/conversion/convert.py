@@ -204,16 +204,8 @@ def build_processor(
         CheckpointError: If CLIP wants its pixels otherwise than the processor prepares them.
     """
     _check_clip_preprocessing(clip_preprocessor_config or {}, config.spatial_config.image_size)
-    return VideoGlammProcessor(
-        tokenizer=tokenizer,
-        num_tower_frames=config.num_tower_frames,
-        image_seq_length=config.image_seq_length,
-        video_seq_length=config.video_seq_length,
-        spatial_image_size=config.spatial_config.image_size,
-        temporal_image_size=config.temporal_config.image_size,
-        grounding_image_size=config.grounding_config.image_size,
-        image_start_end=image_start_end,
-        absorbing_tokens=list(absorbing),
+    return VideoGlammProcessor.for_config(
+        config, tokenizer, image_start_end=image_start_end, absorbing_tokens=list(absorbing)
     )
 
 
