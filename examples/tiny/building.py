@@ -69,8 +69,6 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> VideoGlammConfig:
             "max_position_embeddings": CONTEXT,
             "original_max_position_embeddings": CONTEXT,
             "sliding_window": None,
-            # Three quarters of every head compare words and visual tokens by what they are, wherever they stand.
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,

@@ -3,7 +3,7 @@
 1. `Towers`: the spatial tower learns what is where, as CLIP knows it before the real model is trained.
 2. `Pixels`: the pixel decoder finds what a prompt code names, in single frames.
 3. `Memory`: the same through memory, in clips.
-4. `Language`: both towers and the language model answer, and say the prompt codes at [SEG].
+4. `Language`: the temporal tower and the language model answer, and say the prompt codes at [SEG].
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
@@ -304,14 +304,16 @@ class LanguageBatches:
 
 
 class Language(nn.Module):
-    """Towers, language model and [SEG] projection, on packed questions; dense labels keep the towers at it."""
+    """Language model, [SEG] projection, projectors and temporal tower, on packed questions and dense labels."""
 
     def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
         super().__init__()
         self.model, self.lm_head, self.seg_projection = model.model, model.lm_head, model.seg_projection
+        # It has learnt all it needs; a third of a step would be its gradients.
+        self.model.spatial_tower.requires_grad_(False)
         width = model.config.text_config.hidden_size
         self.spatial_head = DenseHead(width)
-        self.temporal_head = DenseHead(width, ("colour", "shape", "place", "direction"))
+        self.temporal_head = DenseHead(width, ("colour", "shape", "place", "direction", "way"))
         self.codes = PromptCodes(model.config.grounding_config.prompt_encoder_config.hidden_size)
         self.config = model.config
 

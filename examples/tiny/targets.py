@@ -17,7 +17,14 @@ from videoglamm_hf.shapes_world import COLOURS, DIRECTIONS, SHAPES, Scene, scene
 ANY_COLOUR, ANY_SHAPE = len(COLOURS), len(SHAPES)
 STILL, NOWHERE, UNCLEAR = len(DIRECTIONS), len(DIRECTIONS) + 1, -100
 # Labels a position has, and how many numbers a head gives for each.
-LABEL_SIZES = {"colour": ANY_COLOUR + 1, "shape": ANY_SHAPE + 1, "place": 3, "edges": 16, "direction": NOWHERE + 1}
+LABEL_SIZES = {
+    "colour": ANY_COLOUR + 1,
+    "shape": ANY_SHAPE + 1,
+    "place": 3,
+    "edges": 16,
+    "direction": NOWHERE + 1,
+    "way": 2,
+}
 
 # A colour and a shape, as numbers; each may be "any".
 Prompt = tuple[int, int]
@@ -103,8 +110,9 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int) -> dict[str, to
 
     Returns:
         `colour`, `shape` and `direction` of the object at the position's centre, int64 `[F, g * g]`; `place`, where
-        that object's centre is from here, and its size, float32 `[F, g * g, 3]`; `edges`, which sixteenths of the
-        position show any object, float32 `[F, g * g, 16]`.
+        that object's centre is from here, and its size, float32 `[F, g * g, 3]`; `way`, how far it goes from the
+        first to the last frame, `[F, g * g, 2]`; `edges`, which sixteenths of the position show any object,
+        `[F, g * g, 16]`.
     """
     frames, count = list(frames), len(frames)
     labels = scene.labels[frames]
@@ -115,17 +123,19 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int) -> dict[str, to
     directions = [_direction(name) for name in scene_targets(scene).directions]
     colours, shapes = zip(*object_prompts(scene), strict=True)
     # Row 0 is the background.
-    ways = np.stack([np.zeros((count, 2)), *(o.centres[frames] for o in scene.objects)], 1)
-    sizes = np.array([0, *(o.size for o in scene.objects)])
+    paths = np.stack([np.zeros((count, 2)), *(o.centres[frames] for o in scene.objects)], 1)
+    travels = paths[-1] - paths[0]
+    sizes = np.sqrt([0, *(o.area for o in scene.objects)])
     here = (np.arange(grid) + 0.5) / grid
-    to_centre = ways[np.arange(count)[:, None, None], centres] - np.stack(np.meshgrid(here, here), -1)
+    to_centre = paths[np.arange(count)[:, None, None], centres] - np.stack(np.meshgrid(here, here), -1)
     # Scaled to values around one.
-    place = np.concatenate([8 * to_centre, 20 * (sizes[centres][..., None] - 0.36)], -1)
+    place = np.concatenate([8 * to_centre, 20 * (sizes[centres][..., None] - 0.29)], -1)
     return {
         "colour": _flat([ANY_COLOUR, *colours], centres),
         "shape": _flat([ANY_SHAPE, *shapes], centres),
         "direction": _flat([NOWHERE, *directions], centres),
         "place": torch.from_numpy(place.reshape(count, -1, 3)).float(),
+        "way": torch.from_numpy(5 * travels[centres].reshape(count, -1, 2)).float(),
         "edges": torch.from_numpy(edges).float(),
     }
 
@@ -152,7 +162,7 @@ class DenseHead(nn.Module):
         losses = []
         for name, output in zip(self.names, outputs, strict=True):
             label = labels[name]
-            if name == "place":
+            if name in ("place", "way"):
                 losses.append(F.smooth_l1_loss(output[covered], label[covered]))
             elif name == "edges":
                 losses.append(F.binary_cross_entropy_with_logits(output, label))
