@@ -78,15 +78,16 @@ class LazyClip:
         return len(self.positions)
 
     def frames_at(self, indices: Sequence[int]) -> np.ndarray:
-        """Some sampled frames, by increasing index: uint8 `[n, H, W, 3]`. The first chunk is decoded ahead, while
-        the towers look at these.
+        """Some sampled frames, by increasing index: uint8 `[n, H, W, 3]`.
 
         Raises:
             MediaError: If the file ends before one of them.
         """
-        frames = self._decode([self.positions[i] for i in indices])[0]
+        return self._decode([self.positions[i] for i in indices])[0]
+
+    def start(self) -> None:
+        """Has the first chunk decoded in the background, while the towers look at other frames."""
         self._request([0])
-        return frames
 
     def __getitem__(self, index: slice) -> np.ndarray:
         """Consecutive sampled frames, uint8 `[n, H, W, 3]`; the chunk after them is decoded ahead."""

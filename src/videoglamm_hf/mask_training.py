@@ -197,13 +197,11 @@ def _tracked_pairs(
     """The pairs of every frame as the tracker reaches it. A blanked mask has no gradient: the candidate counts."""
     scored = [prompt[:count] for prompt, count in zip(prompts, counts, strict=True)]
     for decided in iter_decided(decoder, scored, frames, options):
-        owners = [owner for group_owners, _ in decided.groups for owner in group_owners]
         candidates, ious, scores, chosen = (
-            torch.cat([getattr(masks, name) for _, masks in decided.groups])
-            for name in ("candidates", "iou_scores", "object_scores", "chosen")
+            decided.joined(name) for name in ("candidates", "iou_scores", "object_scores", "chosen")
         )
-        for i in dict.fromkeys(owners):
-            rows = torch.tensor([row for row, owner in enumerate(owners) if owner == i], device=candidates.device)
+        for i, own_rows in decided.rows().items():
+            rows = torch.tensor(own_rows, device=candidates.device)
             own = candidates[rows]
             yield _Pairs(
                 own[torch.arange(len(rows), device=rows.device), chosen[rows]],

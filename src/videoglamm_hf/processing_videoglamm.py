@@ -531,6 +531,7 @@ class VideoGlammProcessor(ProcessorMixin):
                 spatial.append(spatial_stream(frames, self.spatial_image_size)[rows])
                 temporal.append(temporal_stream(frames, self.temporal_image_size)[rows])
             if lazy:
+                clip.start()
                 grounding.append(LazyGroundingFrames(clip, side))
             else:
                 to_segment = clip.frames if clip.grounding_frames is None else clip.grounding_frames

@@ -177,6 +177,17 @@ class DecidedFrame:
     frame_index: int
     groups: list[tuple[list[int], ObjectMasks]]
 
+    def rows(self) -> dict[int, list[int]]:
+        """Per sample, the rows of its objects in [`joined`]."""
+        owners = [owner for group_owners, _ in self.groups for owner in group_owners]
+        return {
+            sample: [row for row, owner in enumerate(owners) if owner == sample] for sample in dict.fromkeys(owners)
+        }
+
+    def joined(self, name: str) -> torch.Tensor:
+        """One attribute of [`ObjectMasks`], of the objects of all groups."""
+        return torch.cat([getattr(masks, name) for _, masks in self.groups])
+
 
 def iter_masks(
     decoder: Sam2VideoModel,
@@ -372,12 +383,10 @@ def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.
 
 def _split(decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
     """Hands the masks of one frame to their samples, at each one's own size."""
-    owners = [owner for group_owners, _ in decided.groups for owner in group_owners]
-    logits = torch.cat([masks.logits for _, masks in decided.groups])
-    scores = torch.cat([masks.object_scores for _, masks in decided.groups]).float().cpu()
+    logits = decided.joined("logits")
+    scores = decided.joined("object_scores").float().cpu()
     ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided.groups]).float().cpu()
-    for sample in dict.fromkeys(owners):
-        rows = [row for row, owner in enumerate(owners) if owner == sample]
+    for sample, rows in decided.rows().items():
         own = logits[rows]
         binary = (resize_mask_logits(own, sizes[sample]) > 0).cpu()
         yield FrameMasks(sample, decided.frame_index, binary, scores[rows], ious[rows], own)

@@ -73,7 +73,7 @@ class VideoGlammTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss as in `Trainer`, then the grounded scores of the first samples (on the main process)."""
+        """Loss as in `Trainer`, then the grounded scores of the first samples."""
         metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         dataset = eval_dataset if eval_dataset is not None else self.eval_dataset
         if self.grounded_samples and not isinstance(dataset, dict):
