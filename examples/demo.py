@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from transformers import LogitsProcessor, logging
 
-from videoglamm_hf.cli import ask, load_model, load_processor, write_answer
+from videoglamm_hf.commands.asking import ask, write_answer
+from videoglamm_hf.commands.loading import load_model, load_processor
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.video_io import read_clip, write_mp4
 

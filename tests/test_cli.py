@@ -12,6 +12,7 @@ from PIL import Image
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
+from videoglamm_hf.commands import asking, loading, segment
 from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.mask_rle import decode_rle
 from videoglamm_hf.video_io import read_clip, write_mp4
@@ -50,7 +51,7 @@ SOURCES = ["bikes.mp4", "carphone_pristine.mp4", "portrait.mp4", "one_frame.mp4"
 @pytest.mark.parametrize("kind", SOURCES)
 def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkeypatch, capsys):
     source = make_source(kind, tmp_path)
-    ask = cli.ask
+    ask = asking.ask
 
     def ask_forced(model, processor, clip, question, **options):
         content = [{"type": "video", "video": clip.frames}, {"type": "text", "text": question}]
@@ -61,7 +62,7 @@ def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkey
         return ask(model, processor, clip, question, **options, logits_processor=force_seg([1, 3], length))
 
     # The tiny model is untrained: [SEG] is forced so that there is something to write.
-    monkeypatch.setattr(cli, "ask", ask_forced)
+    monkeypatch.setattr(segment, "ask", ask_forced)
     output = tmp_path / "answer"
     arguments = ["segment", source, "What is it?", "--model", str(converted_tiny), "--output", str(output)]
     assert cli.main([*arguments, "--max-new-tokens", "5", "--device", "cpu"]) == 0
@@ -138,7 +139,7 @@ def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, converted_ti
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "contact_sheet", interrupted)
+    monkeypatch.setattr(asking, "contact_sheet", interrupted)
     assert cli.main(arguments) == 130
     assert (tmp_path / "out" / "answer.json").read_text() == before
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(FILES)
@@ -146,12 +147,13 @@ def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, converted_ti
 
 
 def test_masks_of_the_answer_are_those_in_the_file(converted_tiny, tmp_path):
-    processor, model = cli.load_processor(str(converted_tiny)), cli.load_model(str(converted_tiny), device="cpu")
+    model = loading.load_model(str(converted_tiny), device="cpu")
+    processor = loading.load_processor(str(converted_tiny))
     clip = read_clip(frames(3, 32, 48))
-    answer = cli.ask(model, processor, clip, "Hm?", max_new_tokens=2)
+    answer = asking.ask(model, processor, clip, "Hm?", max_new_tokens=2)
     answer.masks = torch.from_numpy(np.random.default_rng(0).random((2, 3, 32, 48)) > 0.5)
     answer.object_scores = torch.ones(2, 3)
-    cli.write_answer(tmp_path / "out", clip, answer, {"question": "Hm?"})
+    asking.write_answer(tmp_path / "out", clip, answer, {"question": "Hm?"})
     document = json.loads((tmp_path / "out" / "answer.json").read_text())
     masks = np.array([[decode_rle(mask) for mask in entry["masks"]] for entry in document["objects"]])
     assert (masks == answer.masks.numpy()).all()

@@ -1,15 +1,16 @@
 """The stages of training, each a module whose forward is a loss, with the collator that feeds it.
 
-1. `Towers`: the spatial tower learns what is where, as CLIP knows it before the real model is trained.
-2. `Pixels`: the pixel decoder finds what a prompt code names, in single frames.
-3. `Memory`: the same through memory, in clips.
-4. `Language`: the temporal tower and the language model answer, and say the prompt codes at [SEG].
+1. `Towers`: the towers learn what is where and goes where, as published ones know it before training.
+2. `Language`: the language model answers, and says the prompt codes at [SEG].
+3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
+4. the same through memory, in clips.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from videoglamm_hf.image_streams import (
     temporal_stream,
     tower_frame_indices,
 )
+from videoglamm_hf.memory_bank import FrameMemory
 from videoglamm_hf.pixel_decoder import (
     FrameFeatures,
     ObjectMasks,
@@ -37,11 +39,26 @@ from videoglamm_hf.pixel_decoder import (
 )
 from videoglamm_hf.shapes_world import Scene, ShapesWorldConfig, ShapesWorldDataset, sample_scene_questions
 
-from .targets import DenseHead, PromptCodes, dense_labels, draw_prompts, prompt_masks, prompt_of
+from .targets import (
+    DenseHead,
+    PromptCodes,
+    dense_labels,
+    draw_prompts,
+    draw_shape_prompts,
+    grey,
+    prompt_masks,
+    prompt_of,
+)
 
 IGNORED = -100
 # Kinds whose scenes teach most of what is where.
 SCENE_KINDS = ("same_colour", "same_shape", "referring", "size", "absent")
+# Share of scenes whose colours are taken away where shapes are learnt.
+GREY_RATE = 0.2
+# Share of tracks whose pointers are another's.
+STRANGE_RATE = 0.4
+# What the temporal tower is taught.
+TEMPORAL_LABELS = ("colour", "shape", "place", "direction", "way")
 
 
 class Scenes(Dataset):
@@ -59,33 +76,69 @@ class Scenes(Dataset):
 
 
 class TowerBatches:
-    """Single frames for the spatial tower, with dense labels on its grid of patches."""
+    """Clips of as many frames as the towers see, with dense labels on both towers' grids of patches.
+
+    The spatial tower gets one frame of each, the temporal tower all.
+    """
 
     def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
-        config = model.config.spatial_config
-        self.size, self.grid = config.image_size, config.image_size // config.patch_size
+        self.config, self.grids = model.config, tower_grids(model)
 
     def __call__(self, scenes: Sequence[Scene]) -> dict[str, Any]:
         generator = np.random.default_rng([scene.index for scene in scenes])
-        frames = [int(generator.integers(scene.config.num_frames)) for scene in scenes]
-        labels = [dense_labels(scene, [t], self.grid) for scene, t in zip(scenes, frames, strict=True)]
-        video = np.stack([scene.video[t] for scene, t in zip(scenes, frames, strict=True)])
-        return {"pixel_values": spatial_stream(video, self.size), "labels": _join(labels)}
+        videos, spatial, temporal, chosen = [], [], [], []
+        for scene in scenes:
+            coloured = generator.random() >= GREY_RATE
+            frames = tower_frame_indices(scene.config.num_frames, self.config.num_tower_frames)
+            one = int(generator.integers(len(frames)))
+            videos.append(scene.video[frames] if coloured else grey(scene.video[frames]))
+            chosen.append(videos[-1][one])
+            spatial.append(dense_labels(scene, [frames[one]], self.grids[0], coloured))
+            temporal.append(dense_labels(scene, frames, self.grids[1], coloured))
+        flat, batch = np.concatenate(videos), (len(scenes), len(videos[0]))
+        return {
+            "pixel_values": spatial_stream(np.stack(chosen), self.config.spatial_config.image_size),
+            "temporal_pixel_values": temporal_stream(flat, self.config.temporal_config.image_size).unflatten(0, batch),
+            "labels": _join(spatial),
+            "temporal_labels": _join(temporal),
+        }
 
 
 class Towers(nn.Module):
-    """Spatial tower and projector under dense labels."""
+    """Both towers and their projectors under dense labels."""
 
     def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
         super().__init__()
         # Only what this stage trains, so that its checkpoints are small.
-        self.tower, self.projector = model.model.spatial_tower, model.model.spatial_projector
-        self.head = DenseHead(model.config.text_config.hidden_size)
+        self.spatial_tower, self.spatial_projector = model.model.spatial_tower, model.model.spatial_projector
+        self.temporal_tower, self.temporal_projector = model.model.temporal_tower, model.model.temporal_projector
+        width = model.config.text_config.hidden_size
+        self.spatial_head, self.temporal_head = DenseHead(width), DenseHead(width, TEMPORAL_LABELS)
         # Not a submodule.
-        self.patches = [model.model._spatial_patches]
+        self.inner = [model.model]
 
-    def forward(self, pixel_values: torch.Tensor, labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"loss": self.head(self.projector(self.patches[0](pixel_values)), labels)}
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        temporal_pixel_values: torch.Tensor,
+        labels: dict[str, torch.Tensor],
+        temporal_labels: dict[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            pixel_values: `[B, 3, S, S]`.
+            temporal_pixel_values: `[B, T, 3, S', S']`.
+        """
+        (inner,) = self.inner
+        spatial = self.spatial_projector(inner._spatial_patches(pixel_values))
+        temporal = self.temporal_projector(inner._temporal_patches(temporal_pixel_values.flatten(0, 1)))
+        return {"loss": self.spatial_head(spatial, labels) + self.temporal_head(temporal, temporal_labels)}
+
+
+def tower_grids(model: VideoGlammForGroundedGeneration) -> tuple[int, int]:
+    """Patches along a side, of the spatial and of the temporal tower."""
+    towers = (model.config.spatial_config, model.config.temporal_config)
+    return tuple(tower.image_size // tower.patch_size for tower in towers)
 
 
 class PixelBatches:
@@ -105,13 +158,18 @@ class PixelBatches:
         for scene in scenes:
             start = int(generator.integers(scene.config.num_frames - self.num_frames + 1))
             chosen = list(range(start, start + self.num_frames))[:: 1 if generator.random() < 0.5 else -1]
-            drawn = draw_prompts(scene, self.num_prompts, generator)
+            coloured = generator.random() >= GREY_RATE
+            drawn = (
+                draw_prompts(scene, self.num_prompts, generator)
+                if coloured
+                else draw_shape_prompts(self.num_prompts, generator)
+            )
             own_masks, own_exists = prompt_masks(scene, drawn, chosen)
-            frames.append(scene.video[chosen].transpose(0, 3, 1, 2))
+            frames.append((scene.video[chosen] if coloured else grey(scene.video[chosen])).transpose(0, 3, 1, 2))
             prompts.append(drawn)
             masks.append(own_masks)
             exists.append(own_exists)
-            labels.append([dense_labels(scene, chosen, grid) for grid in self.grids])
+            labels.append([dense_labels(scene, chosen, grid, coloured) for grid in self.grids])
         return {
             "frames": torch.from_numpy(np.stack(frames)),
             "prompts": torch.tensor(prompts),
@@ -218,16 +276,28 @@ class Pixels(nn.Module):
     ) -> torch.Tensor:
         decoder, num_frames = self.decoder, targets.shape[1]
         bank, losses = new_memory_bank(decoder), []
+        # Some tracks of objects that are seen from the start get another's pointers: then it is the place in memory
+        # that is to be followed, which holds for pairs of colour and shape never seen, and pointers do not.
+        owners = torch.arange(len(codes), device=codes.device)
+        seen = owners[targets[:, 0].flatten(1).any(1)]
+        strange = seen[torch.rand(len(seen), device=codes.device) < STRANGE_RATE]
+        owners[strange] = seen[torch.randint(len(seen), (len(strange),), device=codes.device)]
         for t in range(num_frames):
             own = features.select(clips * num_frames + t)
             if t == 0:
                 decided = decode_first_frame(decoder, own, codes)
-                bank.condition(0, remember(decoder, own, decided, prompted=True))
+                bank.condition(0, self._remember(own, decided, owners, prompted=True))
             else:
                 decided = decode_tracked_frame(decoder, own, bank, t)
-                bank.append(t, remember(decoder, own, decided, prompted=False))
+                bank.append(t, self._remember(own, decided, owners, prompted=False))
             losses.append(_mask_loss(decided, targets[:, t], real))
         return torch.stack(losses).mean()
+
+    def _remember(
+        self, features: FrameFeatures, decided: ObjectMasks, owners: torch.Tensor, prompted: bool
+    ) -> FrameMemory:
+        memory = remember(self.decoder, features, decided, prompted)
+        return replace(memory, object_pointers=memory.object_pointers[owners])
 
 
 class LanguageBatches:
@@ -244,8 +314,7 @@ class LanguageBatches:
         self, model: VideoGlammForGroundedGeneration, processor: VideoGlammProcessor, num_questions: int
     ) -> None:
         self.config, self.tokenizer, self.num_questions = model.config, processor.tokenizer, num_questions
-        spatial, temporal = self.config.spatial_config, self.config.temporal_config
-        self.grids = (spatial.image_size // spatial.patch_size, temporal.image_size // temporal.patch_size)
+        self.grids = tower_grids(model)
         names = ("<|user|>", "<|assistant|>", "<|end|>")
         self.user, self.assistant, self.end = self.tokenizer.convert_tokens_to_ids(names)
 
@@ -313,7 +382,7 @@ class Language(nn.Module):
         self.model.spatial_tower.requires_grad_(False)
         width = model.config.text_config.hidden_size
         self.spatial_head = DenseHead(width)
-        self.temporal_head = DenseHead(width, ("colour", "shape", "place", "direction", "way"))
+        self.temporal_head = DenseHead(width, TEMPORAL_LABELS)
         self.codes = PromptCodes(model.config.grounding_config.prompt_encoder_config.hidden_size)
         self.config = model.config
 
@@ -380,8 +449,6 @@ class Language(nn.Module):
             for hook in hooks:
                 hook.remove()
         spatial, temporal = (torch.cat(caught[name]) for name in names)
-        # One grid per frame.
-        temporal = temporal.unflatten(1, (self.config.temporal_config.num_frames, -1)).flatten(0, 1)
         dense = self.spatial_head(spatial, spatial_labels)
         return tokens, dense + 0.5 * self.temporal_head(temporal, temporal_labels)
 

@@ -20,7 +20,8 @@ STILL, NOWHERE, UNCLEAR = len(DIRECTIONS), len(DIRECTIONS) + 1, -100
 LABEL_SIZES = {
     "colour": ANY_COLOUR + 1,
     "shape": ANY_SHAPE + 1,
-    "place": 3,
+    "place": 2,
+    "size": 1,
     "edges": 16,
     "direction": NOWHERE + 1,
     "way": 2,
@@ -78,7 +79,7 @@ def draw_prompts(scene: Scene, count: int, generator: np.random.Generator) -> li
     prompts = there[:count]
     while len(prompts) < count:
         colour, shape = there[generator.integers(len(there))]
-        if generator.random() < 0.3:
+        if generator.random() < 0.4:
             prompts.append((colour, ANY_SHAPE) if generator.random() < 0.5 else (ANY_COLOUR, shape))
             continue
         if generator.random() < 0.2:
@@ -87,6 +88,11 @@ def draw_prompts(scene: Scene, count: int, generator: np.random.Generator) -> li
         if prompt in allowed and prompt not in there:
             prompts.append(prompt)
     return prompts
+
+
+def draw_shape_prompts(count: int, generator: np.random.Generator) -> list[Prompt]:
+    """All shapes in any order, whatever their colour, as often as there is room."""
+    return [(ANY_COLOUR, int(shape)) for shape in np.resize(generator.permutation(ANY_SHAPE), count)]
 
 
 def prompt_masks(scene: Scene, prompts: Sequence[Prompt], frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -105,14 +111,23 @@ def prompt_masks(scene: Scene, prompts: Sequence[Prompt], frames: Sequence[int])
     return masks, exists
 
 
-def dense_labels(scene: Scene, frames: Sequence[int], grid: int) -> dict[str, torch.Tensor]:
+def grey(video: np.ndarray) -> np.ndarray:
+    """Frames uint8 `[T, H, W, 3]` without their colours: shapes learnt from these are told in colours never seen."""
+    return np.repeat(video.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+
+
+def dense_labels(scene: Scene, frames: Sequence[int], grid: int, coloured: bool = True) -> dict[str, torch.Tensor]:
     """What is at each position of a feature map.
+
+    Args:
+        grid: Side of the feature map.
+        coloured: Whether objects' colours can be seen.
 
     Returns:
         `colour`, `shape` and `direction` of the object at the position's centre, int64 `[F, g * g]`; `place`, where
-        that object's centre is from here, and its size, float32 `[F, g * g, 3]`; `way`, how far it goes from the
-        first to the last frame, `[F, g * g, 2]`; `edges`, which sixteenths of the position show any object,
-        `[F, g * g, 16]`.
+        that object's centre is from here, float32 `[F, g * g, 2]`; `size`, the root of its area, 0 where there is
+        none, so that it can be pooled, `[F, g * g, 1]`; `way`, how far it goes from the first to the last frame,
+        `[F, g * g, 2]`; `edges`, which sixteenths of the position show any object, `[F, g * g, 16]`.
     """
     frames, count = list(frames), len(frames)
     labels = scene.labels[frames]
@@ -122,19 +137,21 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int) -> dict[str, to
     edges = fine.reshape(count, grid, 4, grid, 4).transpose(0, 1, 3, 2, 4).reshape(count, grid**2, 16)
     directions = [_direction(name) for name in scene_targets(scene).directions]
     colours, shapes = zip(*object_prompts(scene), strict=True)
+    if not coloured:
+        colours = [UNCLEAR] * len(colours)
     # Row 0 is the background.
     paths = np.stack([np.zeros((count, 2)), *(o.centres[frames] for o in scene.objects)], 1)
     travels = paths[-1] - paths[0]
     sizes = np.sqrt([0, *(o.area for o in scene.objects)])
     here = (np.arange(grid) + 0.5) / grid
     to_centre = paths[np.arange(count)[:, None, None], centres] - np.stack(np.meshgrid(here, here), -1)
-    # Scaled to values around one.
-    place = np.concatenate([8 * to_centre, 20 * (sizes[centres][..., None] - 0.29)], -1)
     return {
         "colour": _flat([ANY_COLOUR, *colours], centres),
         "shape": _flat([ANY_SHAPE, *shapes], centres),
         "direction": _flat([NOWHERE, *directions], centres),
-        "place": torch.from_numpy(place.reshape(count, -1, 3)).float(),
+        # Scaled to values of a few.
+        "place": torch.from_numpy(8 * to_centre.reshape(count, -1, 2)).float(),
+        "size": torch.from_numpy(10 * sizes[centres].reshape(count, -1, 1)).float(),
         "way": torch.from_numpy(5 * travels[centres].reshape(count, -1, 2)).float(),
         "edges": torch.from_numpy(edges).float(),
     }
@@ -150,7 +167,7 @@ class DenseHead(nn.Module):
         names: Which labels, of `LABEL_SIZES`.
     """
 
-    def __init__(self, size: int, names: Sequence[str] = ("colour", "shape", "place", "edges")) -> None:
+    def __init__(self, size: int, names: Sequence[str] = ("colour", "shape", "place", "size", "edges")) -> None:
         super().__init__()
         self.names = tuple(names)
         self.linear = nn.Linear(size, sum(LABEL_SIZES[name] for name in self.names))
@@ -164,6 +181,8 @@ class DenseHead(nn.Module):
             label = labels[name]
             if name in ("place", "way"):
                 losses.append(F.smooth_l1_loss(output[covered], label[covered]))
+            elif name == "size":
+                losses.append(F.smooth_l1_loss(output, label))
             elif name == "edges":
                 losses.append(F.binary_cross_entropy_with_logits(output, label))
             else:

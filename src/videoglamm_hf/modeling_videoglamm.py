@@ -180,11 +180,8 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         spatial = self.spatial_projector(self._spatial_patches(pixel_values_videos.flatten(0, 1)))
         spatial = _pool_tokens(spatial, config.spatial_pool_size)
 
-        chunks = temporal_pixel_values_videos.flatten(0, 1).unflatten(0, (-1, config.temporal_config.num_frames))
-        temporal = self.temporal_tower(chunks, feature_layer=config.temporal_feature_layer).last_hidden_state
-        # The class token is dropped; what is left is one grid of patches per frame.
-        temporal = self.temporal_projector(temporal[:, 1:]).unflatten(1, (config.temporal_config.num_frames, -1))
-        temporal = _pool_tokens(temporal.flatten(0, 1), config.temporal_pool_size)
+        temporal = self.temporal_projector(self._temporal_patches(temporal_pixel_values_videos.flatten(0, 1)))
+        temporal = _pool_tokens(temporal, config.temporal_pool_size)
 
         tokens = torch.cat(
             [spatial.reshape(num_videos, -1, spatial.shape[-1]), temporal.reshape(num_videos, -1, temporal.shape[-1])],
@@ -313,6 +310,16 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         for layer in tower.encoder.layers[:num_layers]:
             hidden_states = layer(hidden_states, attention_mask=None)
         return hidden_states[:, 1:]
+
+    def _temporal_patches(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The temporal tower's features of frames `[N, 3, S, S]`, one grid of patches per frame `[N, P, C]`; N is a
+        multiple of its `num_frames`."""
+        num_frames = self.config.temporal_config.num_frames
+        states = self.temporal_tower(
+            pixel_values.unflatten(0, (-1, num_frames)), feature_layer=self.config.temporal_feature_layer
+        ).last_hidden_state
+        # The class token, one per chunk of frames, is dropped.
+        return states[:, 1:].unflatten(1, (num_frames, -1)).flatten(0, 1)
 
 
 class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrainedModel, GenerationMixin):

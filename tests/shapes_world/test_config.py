@@ -49,7 +49,7 @@ def test_bad_values_are_refused(options, says):
 
 
 def test_a_world_too_crowded_says_what_to_do():
-    config = ShapesWorldConfig(min_objects=8, max_objects=8, min_size=0.45, max_size=0.6)
+    config = ShapesWorldConfig(min_objects=8, max_objects=8, min_size=0.41, max_size=0.6)
     with pytest.raises(InputError, match="lower max_objects"):
         sample_scene(config)
 

@@ -31,7 +31,7 @@ def configs(draw: st.DrawFn) -> ShapesWorldConfig:
         min_objects=draw(st.integers(1, max_objects)),
         max_objects=max_objects,
         min_size=min_size,
-        max_size=min_size * draw(st.floats(1.35, 1.6)),
+        max_size=min_size * draw(st.floats(1.5, 1.75)),
         max_rotation=draw(st.floats(0, 45)),
         still_rate=draw(rates),
         enter_leave_rate=draw(st.floats(0, 0.5)),

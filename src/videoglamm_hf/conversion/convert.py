@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON with any part of a VideoGlammConfig: what the tensors' shapes cannot tell",
     )
+    parser.set_defaults(run=run)
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="dtype to store (default: the checkpoint's own)")
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
 

@@ -23,7 +23,7 @@ PAIR_KINDS = ("referring", "same_colour", "same_shape", "unseen_pairs", "present
 KINDS = (*PAIR_KINDS, "caption", "size", "motion", "all_of", "attribute")
 
 # The largest (smallest) shape's area is to that of any other as this to one (as one to this).
-SIZE_MARGIN = 1.4
+SIZE_MARGIN = 1.8
 
 Pair = tuple[str, str]
 
@@ -145,9 +145,9 @@ class ShapesWorldConfig:
                     f"{low_name} ({low}) is above {high_name} ({high}): lower {low_name} or raise {high_name}."
                 )
         # A largest shape exists in every cast only if equal shapes can differ by the margin.
-        if self.max_size < 1.3 * self.min_size:
+        if self.max_size < 1.45 * self.min_size:
             raise InputError(
-                f"max_size ({self.max_size}) is less than 1.3 min_size ({self.min_size}), so no shape could be "
+                f"max_size ({self.max_size}) is less than 1.45 min_size ({self.min_size}), so no shape could be "
                 "clearly the largest: raise max_size or lower min_size."
             )
 
