@@ -14,7 +14,16 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).parent
-SCRIPTS = ("answer", "tracking", "long_video", "batching", "second_question", "streams", "precision")
+SCRIPTS = (
+    "answer",
+    "tracking",
+    "long_video",
+    "batching",
+    "second_question",
+    "streams",
+    "precision",
+    "cached_features",
+)
 
 
 def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -79,6 +88,11 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             "",
         )
         for mode in ("framewise", "video")
+    ]
+    found += [
+        (f"training step from cached {name}, against from pixels", f"{seen['speed-up']}x", "> 1x")
+        for name, seen in figures["cached_features"].items()
+        if isinstance(seen, dict)
     ]
     return [(what, str(seen), target) for what, seen, target in found]
 

@@ -34,13 +34,13 @@ from transformers import (
     logging,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from tiny.building import build
 from tiny.muon import Muon
 from tiny.stages import SCENE_KINDS, Language, LanguageBatches, PixelBatches, Pixels, Scenes, TowerBatches, Towers
 from videoglamm_hf.shapes_world import ShapesWorldConfig
 from videoglamm_hf.shapes_world.evaluation import as_table, evaluate, missed_floors
+from videoglamm_hf.training_checkpoints import last_complete_checkpoint
 
 # Single frames need no long clips.
 SHORT = ShapesWorldConfig(num_frames=4)
@@ -52,8 +52,8 @@ QUESTIONS = ShapesWorldConfig(
         ("referring", 0.06),
         ("same_colour", 0.05),
         ("same_shape", 0.04),
-        ("present", 0.27),
-        ("absent", 0.22),
+        ("present", 0.31),
+        ("absent", 0.18),
         ("caption", 0.08),
         ("size", 0.16),
         ("motion", 0.05),
@@ -109,8 +109,8 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=TowerBatches(model),
         ),
         "language": Stage(
-            steps=4000,
-            scenes=6,
+            steps=2600,
+            scenes=4,
             learning_rate=6e-3,
             weight_decay=0.1,
             kinds=(None,),
@@ -149,6 +149,11 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.started = (time.monotonic(), state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit(f"{self.name}: stopped, as the command that started it is gone")
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
         if "loss" in logs:
@@ -195,7 +200,7 @@ def run(name: str, stage: Stage, folder: Path, scale: float, seed: int, tensorbo
         callbacks=[Progress(name)],
     )
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(folder)) if folder.exists() else None
+    last = last_complete_checkpoint(folder)
     print(f"{name}: {steps} steps" + (f", going on from {last}" if last else ""), flush=True)
     trainer.train(resume_from_checkpoint=last)
 

@@ -116,7 +116,7 @@ def build(seed: int) -> tuple[VideoGlammForGroundedGeneration, VideoGlammProcess
     wake(model.pixel_decoder)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    processor = VideoGlammProcessor.for_config(config, tokenizer, chat_template=CHAT_TEMPLATE)
+    processor = VideoGlammProcessor.for_config(config, tokenizer, chat_template=CHAT_TEMPLATE, fps=4.0)
     return model, processor
 
 

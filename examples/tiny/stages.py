@@ -58,7 +58,7 @@ GREY_RATE = 0.2
 # Share of tracks whose pointers are another's.
 STRANGE_RATE = 0.4
 # What the temporal tower is taught.
-TEMPORAL_LABELS = ("colour", "shape", "place", "direction", "way")
+TEMPORAL_LABELS = ("colour", "shape", "place", "size", "largest", "smallest", "direction", "way")
 
 
 class Scenes(Dataset):

@@ -22,6 +22,8 @@ LABEL_SIZES = {
     "shape": ANY_SHAPE + 1,
     "place": 2,
     "size": 1,
+    "largest": 2,
+    "smallest": 2,
     "edges": 16,
     "direction": NOWHERE + 1,
     "way": 2,
@@ -126,7 +128,8 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int, coloured: bool 
     Returns:
         `colour`, `shape` and `direction` of the object at the position's centre, int64 `[F, g * g]`; `place`, where
         that object's centre is from here, float32 `[F, g * g, 2]`; `size`, the root of its area, 0 where there is
-        none, so that it can be pooled, `[F, g * g, 1]`; `way`, how far it goes from the first to the last frame,
+        none, so that it can be pooled, `[F, g * g, 1]`; `largest` and `smallest`, 1 where it is by far that of its
+        scene, int64 `[F, g * g]`; `way`, how far it goes from the first to the last frame,
         `[F, g * g, 2]`; `edges`, which sixteenths of the position show any object, `[F, g * g, 16]`.
     """
     frames, count = list(frames), len(frames)
@@ -135,7 +138,8 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int, coloured: bool 
     centres = labels[:, cell // 2 :: cell, cell // 2 :: cell]
     fine = labels[:, cell // 8 :: cell // 4, cell // 8 :: cell // 4] > 0
     edges = fine.reshape(count, grid, 4, grid, 4).transpose(0, 1, 3, 2, 4).reshape(count, grid**2, 16)
-    directions = [_direction(name) for name in scene_targets(scene).directions]
+    targets = scene_targets(scene)
+    directions = [_direction(name) for name in targets.directions]
     colours, shapes = zip(*object_prompts(scene), strict=True)
     if not coloured:
         colours = [UNCLEAR] * len(colours)
@@ -148,6 +152,8 @@ def dense_labels(scene: Scene, frames: Sequence[int], grid: int, coloured: bool 
     return {
         "colour": _flat([ANY_COLOUR, *colours], centres),
         "shape": _flat([ANY_SHAPE, *shapes], centres),
+        "largest": _flat([0, *_is(targets.largest, len(colours))], centres),
+        "smallest": _flat([0, *_is(targets.smallest, len(colours))], centres),
         "direction": _flat([NOWHERE, *directions], centres),
         # Scaled to values of a few.
         "place": torch.from_numpy(8 * to_centre.reshape(count, -1, 2)).float(),
@@ -167,7 +173,9 @@ class DenseHead(nn.Module):
         names: Which labels, of `LABEL_SIZES`.
     """
 
-    def __init__(self, size: int, names: Sequence[str] = ("colour", "shape", "place", "size", "edges")) -> None:
+    def __init__(
+        self, size: int, names: Sequence[str] = ("colour", "shape", "place", "size", "largest", "smallest", "edges")
+    ) -> None:
         super().__init__()
         self.names = tuple(names)
         self.linear = nn.Linear(size, sum(LABEL_SIZES[name] for name in self.names))
@@ -188,6 +196,11 @@ class DenseHead(nn.Module):
             else:
                 losses.append(F.cross_entropy(output.flatten(0, 1), label.flatten(), ignore_index=UNCLEAR))
         return torch.stack(losses).sum()
+
+
+def _is(which: int | None, count: int) -> list[int]:
+    """1 for one object, 0 for the others; unclear where it is none."""
+    return [UNCLEAR if which is None else int(i == which) for i in range(count)]
 
 
 def _direction(name: str | None) -> int:

@@ -17,6 +17,10 @@ class CheckpointError(VideoGlammError, ValueError):
     """A checkpoint that is incomplete, inconsistent, damaged or unsafe to read."""
 
 
+class TrainingError(VideoGlammError, ValueError):
+    """Training that cannot go on, such as a loss that is not a number."""
+
+
 class OutputError(VideoGlammError, OSError):
     """An output path that cannot be written or would overwrite something."""
 

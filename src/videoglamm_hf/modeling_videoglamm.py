@@ -165,29 +165,62 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         Raises:
             InputError: If the number of frames is not the configured one.
         """
-        config = self.config
-        num_videos, num_frames = pixel_values_videos.shape[:2]
-        if num_frames != config.num_tower_frames or temporal_pixel_values_videos.shape[1] != num_frames:
-            raise InputError(
-                f"The towers take {config.num_tower_frames} frames of a video, got {num_frames} in the spatial "
-                f"and {temporal_pixel_values_videos.shape[1]} in the temporal stream."
-            )
-        if num_videos > 1 and pixel_values_videos.device.type == "cpu":
-            # One video fills a CPU; more at a time only cost its allocator.
-            pairs = zip(pixel_values_videos.split(1), temporal_pixel_values_videos.split(1), strict=True)
-            tokens = torch.cat([self.get_video_features(*pair).pooler_output for pair in pairs])
-            return BaseModelOutputWithPooling(pooler_output=tokens)
-        spatial = self.spatial_projector(self._spatial_patches(pixel_values_videos.flatten(0, 1)))
-        spatial = _pool_tokens(spatial, config.spatial_pool_size)
-
-        temporal = self.temporal_projector(self._temporal_patches(temporal_pixel_values_videos.flatten(0, 1)))
-        temporal = _pool_tokens(temporal, config.temporal_pool_size)
-
-        tokens = torch.cat(
-            [spatial.reshape(num_videos, -1, spatial.shape[-1]), temporal.reshape(num_videos, -1, temporal.shape[-1])],
-            dim=1,
-        )
+        patches = self.encode_towers(None, pixel_values_videos, temporal_pixel_values_videos)
+        tokens = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
         return BaseModelOutputWithPooling(pooler_output=tokens)
+
+    def encode_towers(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        temporal_pixel_values_videos: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        r"""
+        What the towers see, before any projector: what `forward` takes in place of pixels where towers are frozen.
+
+        Args:
+            pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
+
+        Returns:
+            `image_patches` `[I, P, C]` if there are pictures; `video_patches` `[V, F, P, C]` and
+            `temporal_video_patches` `[V, F, P', C']` if there are videos.
+
+        Raises:
+            InputError: If the number of frames is not the configured one.
+        """
+        patches = {}
+        if pixel_values is not None:
+            patches["image_patches"] = self._spatial_patches(pixel_values)
+        if pixel_values_videos is not None:
+            self._check_frames(pixel_values_videos, temporal_pixel_values_videos)
+            # One video fills a CPU; more at a time only cost its allocator.
+            at_once = 1 if pixel_values_videos.device.type == "cpu" else len(pixel_values_videos)
+            for name, tower, pixels in (
+                ("video_patches", self._spatial_patches, pixel_values_videos),
+                ("temporal_video_patches", self._temporal_patches, temporal_pixel_values_videos),
+            ):
+                found = torch.cat([tower(some.flatten(0, 1)) for some in pixels.split(at_once)])
+                patches[name] = found.unflatten(0, pixels.shape[:2])
+        return patches
+
+    def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor) -> None:
+        wanted = self.config.num_tower_frames
+        if spatial.shape[1] != wanted or temporal.shape[1] != wanted:
+            raise InputError(
+                f"The towers take {wanted} frames of a video, got {spatial.shape[1]} in the spatial and "
+                f"{temporal.shape[1]} in the temporal stream."
+            )
+
+    def _video_tokens(self, spatial: torch.Tensor, temporal: torch.Tensor) -> torch.Tensor:
+        """Visual tokens `[V, video_seq_length, D]` of both towers' patches `[V, F, P, C]`."""
+        pooled = [
+            _pool_tokens(projector(patches.flatten(0, 1)), size).unflatten(0, patches.shape[:2]).flatten(1, 2)
+            for projector, patches, size in (
+                (self.spatial_projector, spatial, self.config.spatial_pool_size),
+                (self.temporal_projector, temporal, self.config.temporal_pool_size),
+            )
+        ]
+        return torch.cat(pooled, dim=1)
 
     def embed_inputs(
         self,
@@ -238,6 +271,9 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
+        image_patches: torch.Tensor | None = None,
+        video_patches: torch.Tensor | None = None,
+        temporal_video_patches: torch.Tensor | None = None,
         sample_index: torch.Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
@@ -248,24 +284,33 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             attention_mask: `[B, L]`, 1 on real tokens.
             inputs_embeds: `[B, L, D]` instead of `input_ids`; visual tokens already in place.
             pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
+            image_patches, video_patches, temporal_video_patches: What [`~VideoGlammModel.encode_towers`] made of
+                them, in their place.
             sample_index: int64 `[B]`, not decreasing, if several prompts are about one video or picture: the
                 sample of every prompt.
             use_cache, kwargs: Passed to the language model.
 
         Raises:
-            InputError: If not exactly one of `input_ids` and `inputs_embeds` is given, or placeholders and
-                pixels do not match.
+            InputError: If not exactly one of `input_ids` and `inputs_embeds` is given, placeholders and pixels do
+                not match, or a tower that trains is given its output.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
         image_features = video_features = None
         if inputs_embeds is None:
-            if pixel_values is not None:
-                image_features = self.get_image_features(pixel_values).pooler_output
-            if pixel_values_videos is not None:
-                video_features = self.get_video_features(
-                    pixel_values_videos, temporal_pixel_values_videos
-                ).pooler_output
+            given = {
+                "image_patches": image_patches,
+                "video_patches": video_patches,
+                "temporal_video_patches": temporal_video_patches,
+            }
+            given = {name: patches for name, patches in given.items() if patches is not None}
+            if given:
+                self._check_frozen()
+            patches = given | self.encode_towers(pixel_values, pixel_values_videos, temporal_pixel_values_videos)
+            if "image_patches" in patches:
+                image_features = self.spatial_projector(patches["image_patches"])
+            if "video_patches" in patches:
+                video_features = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
             inputs_embeds = self.embed_inputs(
                 input_ids,
                 self._one_per_prompt(image_features, input_ids, sample_index, self.config.image_token_id),
@@ -287,6 +332,16 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             image_hidden_states=image_features,
             video_hidden_states=video_features,
         )
+
+    def _check_frozen(self) -> None:
+        if not self.training:
+            return
+        for name in ("spatial_tower", "temporal_tower"):
+            if any(parameter.requires_grad for parameter in getattr(self, name).parameters()):
+                raise InputError(
+                    f"The {name} trains, so its output cannot be given: freeze it "
+                    "(fine_tuning.trainable_modules, or LoRA), or train from pixels."
+                )
 
     def _one_per_prompt(
         self,
@@ -378,12 +433,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         pixel_values: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
+        image_patches: torch.Tensor | None = None,
+        video_patches: torch.Tensor | None = None,
+        temporal_video_patches: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         mask_labels: Sequence[torch.Tensor] | None = None,
         grounding_frames: Sequence[torch.Tensor] | None = None,
         sample_index: torch.Tensor | None = None,
         original_sizes: torch.Tensor | None = None,
         frame_timestamps: Sequence[Sequence[float]] | None = None,
+        sample_names: Sequence[str] | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         last_state_only: bool = False,
@@ -394,10 +453,11 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             labels: int64 `[B, L]`, -100 where no loss is taken; gives `loss`.
             mask_labels: Per sample, ground truth `[num_objects, T, H, W]` of the [SEG] tokens of its prompts in
                 order: 1 object, 0 background, -1 ignored. Needs `labels`, `input_ids` and `grounding_frames`.
-            grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` that the masks belong to.
+            grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` that the masks belong to, or their
+                [`FrameFeatures`].
             sample_index: int64 `[B]`, not decreasing: the sample of every prompt, if there are several prompts about
                 one video or picture. One prompt per sample by default.
-            original_sizes, frame_timestamps: What else the processor returns; not used here.
+            original_sizes, frame_timestamps, sample_names: What else processor and collator return; not used here.
             logits_to_keep: Compute logits of the last so many positions only (0: all), or of these positions.
             last_state_only: Return as `hidden_states` only the last position's final state `([B, 1, D],)`,
                 which is all that mask generation needs of a step.
@@ -420,6 +480,9 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
             temporal_pixel_values_videos=temporal_pixel_values_videos,
+            image_patches=image_patches,
+            video_patches=video_patches,
+            temporal_video_patches=temporal_video_patches,
             sample_index=sample_index,
             use_cache=use_cache,
             **kwargs,

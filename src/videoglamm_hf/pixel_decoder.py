@@ -41,13 +41,14 @@ class FrameFeatures:
         first, second = self.high_resolution
         return FrameFeatures(self.embedding[rows], (first[rows], second[rows]), self.position)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> "FrameFeatures":
-        first, second = self.high_resolution
-        return FrameFeatures(
-            self.embedding.to(device, dtype),
-            (first.to(device, dtype), second.to(device, dtype)),
-            self.position.to(device, dtype),
+    def to(
+        self, device: torch.device | str, dtype: torch.dtype | None = None, non_blocking: bool = False
+    ) -> "FrameFeatures":
+        first, second, embedding, position = (
+            part.to(device, dtype or part.dtype, non_blocking=non_blocking)
+            for part in (*self.high_resolution, self.embedding, self.position)
         )
+        return FrameFeatures(embedding, (first, second), position)
 
     def __len__(self) -> int:
         return len(self.embedding)

@@ -227,9 +227,8 @@ class VideoGlammProcessor(ProcessorMixin):
         clips = [self._read(visual, defaults, lazy) for visual in visuals]
         prompts = [encoder.pieces(parts) for parts in rendered]
         kinds = [visual["type"] if visual else None for visual in visuals]
-        inputs = self._inputs(
-            encoder, prompts, clips, kinds, padding_side, return_tensors, return_assistant_tokens_mask
-        )
+        inputs = self._token_inputs(encoder, prompts, padding_side, return_tensors, return_assistant_tokens_mask)
+        inputs = BatchFeature(inputs | self._visual_inputs(clips, kinds))
         return inputs if return_dict else inputs["input_ids"]
 
     def __call__(
@@ -284,13 +283,15 @@ class VideoGlammProcessor(ProcessorMixin):
         defaults = self._sampling(**{"fps": "default", "max_frames": "default", **sampling})
         clips = [self._read(visual, defaults, lazy=False) for visual in visuals]
         kinds = [visual["type"] if visual else None for visual in visuals]
-        return self._inputs(encoder, prompts, clips, kinds, padding_side, return_tensors, False)
+        inputs = self._token_inputs(encoder, prompts, padding_side, return_tensors, False)
+        return BatchFeature(inputs | self._visual_inputs(clips, kinds))
 
     def sample_inputs(
         self,
         conversations: Sequence[Sequence[Sequence[dict[str, Any]]]],
         clips: Sequence[VideoClip | VideoFeatures | None],
         padding_side: str = "right",
+        pixel_streams: bool = True,
     ) -> BatchFeature:
         r"""
         Model inputs for training: samples whose frames are read already, each with one or more conversations.
@@ -300,6 +301,8 @@ class VideoGlammProcessor(ProcessorMixin):
                 [`~VideoGlammProcessor.apply_chat_template`], whose video or picture part needs no source.
             clips: Per sample, its frames, its encoded features, or None for text only.
             padding_side: Where prompts are padded.
+            pixel_streams: Whether to make pixels of the clips; otherwise they may be anything but None, and only
+                token ids and masks are returned.
 
         Returns:
             What `apply_chat_template` returns for one conversation per sample, but with B prompts for fewer samples:
@@ -328,7 +331,10 @@ class VideoGlammProcessor(ProcessorMixin):
                     "all about its picture, or all about neither."
                 )
             kinds.append(found.pop())
-        inputs = self._inputs(encoder, prompts, clips, kinds, padding_side, "pt", True)
+        inputs = self._token_inputs(encoder, prompts, padding_side, "pt", True)
+        if pixel_streams:
+            inputs |= self._visual_inputs(clips, kinds)
+        inputs = BatchFeature(inputs)
         inputs["sample_index"] = torch.tensor(sample_index)
         return inputs
 
@@ -469,16 +475,14 @@ class VideoGlammProcessor(ProcessorMixin):
         )
         return parts, kinds
 
-    def _inputs(
+    def _token_inputs(
         self,
         encoder: PromptEncoder,
         prompts: Sequence[list],
-        clips: Sequence[VideoClip | None],
-        kinds: Sequence[str | None],
         padding_side: str,
         return_tensors: str | None,
         return_answer_masks: bool,
-    ) -> BatchFeature:
+    ) -> dict[str, Any]:
         lengths = {IMAGE_TOKEN: self.image_seq_length, VIDEO_TOKEN: self.video_seq_length}
         encoded = [encoder.encode(pieces, lengths) for pieces in prompts]
         limit = self.tokenizer.model_max_length
@@ -502,11 +506,12 @@ class VideoGlammProcessor(ProcessorMixin):
                 data["assistant_masks"] = _pad([mask for _, mask in encoded], 0, padding_side)
         else:
             raise InputError(f"return_tensors is {return_tensors!r}; only 'pt' and None are supported.")
+        return data
+
+    def _visual_inputs(self, clips: Sequence[Any], kinds: Sequence[str | None]) -> dict[str, Any]:
         if any(_is_encoded(clip) for clip in clips):
-            data["video_features"] = _join_features(clips, kinds)
-        else:
-            data |= self._pixel_streams(clips, kinds)
-        return BatchFeature(data)
+            return {"video_features": _join_features(clips, kinds)}
+        return self._pixel_streams(clips, kinds)
 
     def _pixel_streams(self, clips: Sequence[Any], kinds: Sequence[str | None]) -> dict[str, torch.Tensor | list]:
         side = self.grounding_image_size

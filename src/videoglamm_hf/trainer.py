@@ -12,8 +12,10 @@ from transformers import Trainer
 from .data.clips import read_training_clip
 from .data.masks import decode_masks
 from .data.sample import conversations_of, count_seg
+from .errors import CheckpointError, InputError, TrainingError
 from .grounding_metrics import score_masks
 from .processing_videoglamm import with_source
+from .training_checkpoints import check_training_checkpoint, last_complete_checkpoint
 from .visualization import contact_sheet
 
 LOSS_PARTS = ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")
@@ -24,7 +26,8 @@ class VideoGlammTrainer(Trainer):
 
     Logs carry the parts of the loss beside `loss` (and `eval_loss`). `evaluate` also answers the first samples of the
     evaluation set with `generate` and reports `eval_miou`, `eval_j`, `eval_f` and `eval_j_and_f`; with TensorBoard or
-    W&B on, some of them are drawn there.
+    W&B on, some of them are drawn there. A loss that is not finite stops training with the batch named, and
+    resuming passes over checkpoints that were never finished.
 
     Args:
         grounded_samples: How many samples of the evaluation set are answered; 0 turns it off.
@@ -50,13 +53,42 @@ class VideoGlammTrainer(Trainer):
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
     ) -> Any:
-        """The model's own loss; its parts are kept for the next log."""
+        """The model's own loss; its parts are kept for the next log.
+
+        Raises:
+            TrainingError: In training, if it is not finite.
+        """
+        names = inputs.get("sample_names")
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
         prefix = "" if model.training else "eval_"
         for name in LOSS_PARTS:
             if outputs.get(name) is not None:
                 self._parts[prefix + name].append(outputs[name].detach())
+        if model.training and not torch.isfinite(loss):
+            parts = {name: float(outputs[name]) for name in LOSS_PARTS if outputs.get(name) is not None}
+            raise TrainingError(
+                f"The loss of step {self.state.global_step + 1} is {float(loss)} ({parts}); its batch is "
+                f"{names or 'of unnamed samples'}. Look at these samples, lower the learning rate, or use bfloat16 "
+                "in place of float16."
+            )
         return (loss, outputs) if return_outputs else loss
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`.
+
+        Raises:
+            CheckpointError: The checkpoint named is damaged, or True was given and there is no whole one.
+            InputError: The training set is empty.
+        """
+        if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
+            raise InputError("The training set is empty; `videoglamm check-data` says what is in a file.")
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
+            if resume_from_checkpoint is None:
+                raise CheckpointError(f"{self.args.output_dir} holds no whole checkpoint to resume from; start anew.")
+        elif resume_from_checkpoint:
+            check_training_checkpoint(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Adds the means of the parts since the last log of their kind."""

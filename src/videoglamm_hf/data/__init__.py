@@ -6,6 +6,7 @@ Every reader is a map-style dataset of samples as [`sample`] describes them, and
 """
 
 from .collator import VideoGlammDataCollator
+from .feature_cache import FeatureCache, cache_features
 from .gcg import GcgDataset
 from .jsonl import JsonlDataset, write_jsonl
 from .jsonl_validation import validate_jsonl
@@ -16,12 +17,14 @@ from .ref_youtube_vos import RefYoutubeVosDataset
 from .sample import check_sample
 
 __all__ = [
+    "FeatureCache",
     "GcgDataset",
     "JsonlDataset",
     "MevisDataset",
     "RefDavisDataset",
     "RefYoutubeVosDataset",
     "VideoGlammDataCollator",
+    "cache_features",
     "check_sample",
     "decode_masks",
     "validate_jsonl",

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import logging
 
-from ..errors import InputError
+from ..errors import InputError, MediaError
+from ..image_streams import grounding_stream
+from ..video_io import VideoClip
 from .clips import read_training_clip
+from .feature_cache import PATCHES, CachedFeatures, FeatureCache
 from .masks import decode_masks
 from .sample import check_sample, conversations_of
 
 NO_LABEL = -100
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -24,13 +29,19 @@ class VideoGlammDataCollator:
         num_mask_frames: Least and most mask frames of a video in a batch; their number and which ones they are is
             drawn anew every time (by torch's random state). The original took 1 to 5. None takes all, in order.
         fps, max_frames: How video files are sampled for the towers; the processor's own by default.
+        features: A [`FeatureCache`] to take the place of pixels. If it holds no frame features, the mask frames are
+            still decoded.
+        skip_broken: Leave out samples whose video cannot be read, with a warning that counts them; a batch of none
+            but broken ones is the last good sample once more. By default they raise.
 
     Returns:
-        A dict with what [`VideoGlammProcessor.sample_inputs`] returns, except `assistant_masks`, and
+        A dict with what [`VideoGlammProcessor.sample_inputs`] returns (with patches in place of pixels, and frame
+        features in place of `grounding_frames`, where they come from the cache), except `assistant_masks`, and
 
         - `labels` int64 `[B, L]`: the ids of assistant turns (their end token included), elsewhere -100;
         - `mask_labels`: per sample, int8 `[objects, frames, H, W]`, objects in the order of their [SEG] over all its
-          conversations.
+          conversations;
+        - `sample_names`: what a person would call each sample.
 
     Raises:
         InputError: If a sample is not one; the message says which of the batch, and what is wrong where.
@@ -41,50 +52,88 @@ class VideoGlammDataCollator:
     num_mask_frames: tuple[int, int] | None = (1, 5)
     fps: float | str | None = "default"
     max_frames: int | str | None = "default"
+    features: FeatureCache | None = None
+    skip_broken: bool = False
 
     def __post_init__(self) -> None:
+        self.num_skipped, self._last_good = 0, None
         bounds = self.num_mask_frames
         if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
             raise InputError(f"num_mask_frames is {bounds}; give (least, most), at least 1, or None for all.")
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        clips, conversations, masks = [], [], []
-        for i, sample in enumerate(samples):
-            if isinstance(sample, dict) and not sample:
-                raise InputError("The samples arrive empty; set TrainingArguments(remove_unused_columns=False).")
-            try:
-                clip, own, labels = self._read(sample)
-            except InputError as error:
-                raise InputError(f"Sample {i} of the batch ({_name(sample)}): {error}") from error
-            clips.append(clip)
-            conversations.append(own)
-            masks.append(labels)
-        batch = self.processor.sample_inputs(conversations, clips)
+        read = [one for i, sample in enumerate(samples) if (one := self._read_or_skip(i, sample)) is not None]
+        if not read and self._last_good is not None:
+            read = [self._last_good]
+        if not read:
+            raise MediaError("None of the batch's videos could be read, nor any before; see the warnings above.")
+        self._last_good = read[-1] if self.skip_broken else None
+        names, clips, conversations, masks = zip(*read, strict=True)
+        batch = self.processor.sample_inputs(conversations, clips, pixel_streams=self.features is None)
+        if self.features is not None:
+            batch |= self._cached_inputs(clips)
         answers = batch.pop("assistant_masks").bool()
         batch["labels"] = batch["input_ids"].masked_fill(~answers, NO_LABEL)
-        batch["mask_labels"] = masks
+        batch["mask_labels"], batch["sample_names"] = list(masks), list(names)
         return dict(batch)
 
+    def _read_or_skip(self, index: int, sample: Any) -> tuple[Any, ...] | None:
+        if isinstance(sample, dict) and not sample:
+            raise InputError("The samples arrive empty; set TrainingArguments(remove_unused_columns=False).")
+        name = _name(sample)
+        try:
+            return name, *self._read(sample)
+        except InputError as error:
+            raise InputError(f"Sample {index} of the batch ({name}): {error}") from error
+        except MediaError as error:
+            if not self.skip_broken:
+                raise
+            self.num_skipped += 1
+            logger.warning(f"Skipped {name}, the {self.num_skipped}. sample that cannot be read: {error}")
+            return None
+
     def _read(self, sample: dict[str, Any]) -> tuple[Any, list[list[dict[str, Any]]], torch.Tensor]:
-        """A sample's clip, conversations, and masks int8 `[objects, frames, H, W]`."""
+        """A sample's clip or cached features, conversations, and masks int8 `[objects, frames, H, W]`."""
         check_sample(sample)
         conversations = conversations_of(sample)
         numbers = list(sample.get("mask_frames") or ())
         places = self._draw(len(numbers))
+        clip: Any = None
+        if self.features is not None:
+            clip = self.features.read(sample, places)
+            if clip is not None and clip.to_segment is None and places:
+                own = self._clip(sample, [numbers[place] for place in places], towers=False)
+                clip.to_segment = grounding_stream(own.grounding_frames, self.processor.grounding_image_size)
+        else:
+            clip = self._clip(sample, [numbers[place] for place in places])
+        size = (1, 1) if clip is None else clip.size if self.features is not None else clip.frames.shape[1:3]
+        tracks = [track for _, own in conversations for track in own]
+        masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
+        return clip, [messages for messages, _ in conversations], masks
+
+    def _clip(self, sample: dict[str, Any], mask_frames: Sequence[int], towers: bool = True) -> VideoClip | None:
         options = {
             name: getattr(self.processor, name) if getattr(self, name) == "default" else getattr(self, name)
             for name in ("fps", "max_frames")
         }
-        clip = read_training_clip(
-            sample,
-            [numbers[place] for place in places],
-            num_tower_frames=self.processor.num_tower_frames,
-            **options,
+        return read_training_clip(
+            sample, mask_frames, num_tower_frames=self.processor.num_tower_frames, towers=towers, **options
         )
-        size = clip.frames.shape[1:3] if clip is not None else (1, 1)
-        tracks = [track for _, own in conversations for track in own]
-        masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
-        return clip, [messages for messages, _ in conversations], masks
+
+    def _cached_inputs(self, clips: Sequence[CachedFeatures | None]) -> dict[str, Any]:
+        """What the pixels of a batch would have become, and its frames to segment."""
+        side = self.processor.grounding_image_size
+        nothing = CachedFeatures({}, None, (0, 0), [])
+        clips = [clip or nothing for clip in clips]
+        found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCHES}
+        return {name: torch.stack(patches) for name, patches in found.items() if patches} | {
+            "grounding_frames": [
+                torch.zeros((0, 3, side, side), dtype=torch.uint8) if c.to_segment is None else c.to_segment
+                for c in clips
+            ],
+            "original_sizes": torch.tensor([c.size for c in clips]),
+            "frame_timestamps": [c.timestamps for c in clips],
+        }
 
     def _draw(self, count: int) -> list[int]:
         """Which of so many mask frames to take, in order."""

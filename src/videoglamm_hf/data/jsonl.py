@@ -20,7 +20,7 @@ from ..errors import InputError, MediaError, VideoGlammError
 from ..output_folder import explained_writes
 from .annotations import checked_index
 from .masks import compressed
-from .sample import Problem, check_sample, is_path, sample_problems
+from .sample import Problem, check_sample, is_path, listed, sample_problems
 
 MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from filling the memory
 _URL = re.compile(r"https?://", re.IGNORECASE)
@@ -200,7 +200,7 @@ def _with_media(sample: dict[str, Any], change: Callable[[Any], str]) -> dict[st
 def _with_masks(sample: dict[str, Any]) -> dict[str, Any]:
     """A sample with every mask compressed."""
     masks = sample.get("masks")
-    return sample if masks is None else {**sample, "masks": _compressed(masks)}
+    return sample if masks is None else {**sample, "masks": _compressed(listed(masks))}
 
 
 def _compressed(masks: Any) -> Any:

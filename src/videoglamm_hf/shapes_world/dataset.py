@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from .config import ShapesWorldConfig
-from .facts import direction
+from .facts import direction, extreme
 from .questions import Question, ask, is_hard_negative, main_question, sample_scene_questions, subjects
 from .recipes import check_request, sample_scene
 from .scene import Scene, scene_stream
@@ -113,6 +113,7 @@ class SceneTargets:
     Attributes:
         colours, shapes: Words, one per object, farthest first.
         directions: "left", "right", "up", "down", "still", or None where none of these is clear.
+        largest, smallest: Which object is that by far, None if none is.
         masks: bool `[objects, T, H, W]`, visible pixels.
         visibility: float32 `[objects, T]`, visible share of each object's full area, 0 to 1.
         background: bool `[T, H, W]`, pixels of no object.
@@ -121,6 +122,8 @@ class SceneTargets:
     colours: list[str]
     shapes: list[str]
     directions: list[str | None]
+    largest: int | None
+    smallest: int | None
     masks: np.ndarray
     visibility: np.ndarray
     background: np.ndarray
@@ -134,6 +137,8 @@ def scene_targets(scene: Scene) -> SceneTargets:
         colours=[o.colour for o in scene.objects],
         shapes=[o.shape for o in scene.objects],
         directions=[direction(scene, i) for i in range(len(scene.objects))],
+        largest=extreme(scene, True),
+        smallest=extreme(scene, False),
         masks=scene.labels == numbers[:, None, None, None],
         visibility=np.minimum(scene.visible_pixels / full[:, None], 1).astype(np.float32),
         background=scene.labels == 0,
