@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel, Cache, GenerationMixin, PreTrainedModel
@@ -22,8 +23,10 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
-from .mask_training import mask_losses
+from .mask_training import MaskLosses, mask_losses
 from .modeling_internvideo2 import InternVideo2Model
+from .pixel_decoder import VideoGlammPixelDecoder
+from .placement import computing_device
 
 
 @dataclass
@@ -94,10 +97,8 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     _no_split_modules = [
         "InternVideo2Layer",
         "CLIPEncoderLayer",
-        "Sam2MultiScaleBlock",
-        "Sam2VideoMaskDecoder",
-        "Sam2VideoMemoryAttentionLayer",
-        "Sam2VideoMemoryEncoder",
+        # As a whole: SAM 2 keeps parameters of its own beside its blocks, and uses some blocks in parts.
+        "VideoGlammPixelDecoder",
     ]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
@@ -108,6 +109,17 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
     _keep_in_fp32_modules_strict = ["shared_image_embedding"]
+
+    def post_init(self) -> None:
+        super().post_init()
+        # Every part adds its own; accelerate's FSDP refuses a name that no module has (CLIP's text embeddings).
+        self._no_split_modules = {type(module).__name__ for module in self.modules()} & set(self._no_split_modules)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the weights, or the one that offloaded weights are brought to."""
+        device = super().device
+        return (computing_device(self) or device) if device.type == "meta" else device
 
 
 class VideoGlammModel(VideoGlammPreTrainedModel):
@@ -148,7 +160,11 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=self.spatial_projector(patches))
 
     def get_video_features(
-        self, pixel_values_videos: torch.Tensor, temporal_pixel_values_videos: torch.Tensor, **kwargs: Any
+        self,
+        pixel_values_videos: torch.Tensor,
+        temporal_pixel_values_videos: torch.Tensor,
+        one_pass: bool = False,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         r"""
         Visual tokens of videos: the pooled spatial tokens of every frame, then the pooled temporal tokens.
@@ -158,6 +174,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             pixel_values_videos: Spatial stream `[V, F, 3, image_size, image_size]`.
             temporal_pixel_values_videos: Temporal stream `[V, F, 3, image_size, image_size]`; `F` is cut into
                 chunks of the temporal tower's `num_frames`.
+            one_pass: Give all videos to the towers at once; otherwise a CPU takes them one by one.
 
         Returns:
             `pooler_output` `[V, video_seq_length, D]`.
@@ -172,22 +189,36 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 f"The towers take {config.num_tower_frames} frames of a video, got {num_frames} in the spatial "
                 f"and {temporal_pixel_values_videos.shape[1]} in the temporal stream."
             )
-        if num_videos > 1 and pixel_values_videos.device.type == "cpu":
+        if num_videos > 1 and pixel_values_videos.device.type == "cpu" and not one_pass:
             # One video fills a CPU; more at a time only cost its allocator.
             pairs = zip(pixel_values_videos.split(1), temporal_pixel_values_videos.split(1), strict=True)
-            tokens = torch.cat([self.get_video_features(*pair).pooler_output for pair in pairs])
-            return BaseModelOutputWithPooling(pooler_output=tokens)
-        spatial = self.spatial_projector(self._spatial_patches(pixel_values_videos.flatten(0, 1)))
-        spatial = _pool_tokens(spatial, config.spatial_pool_size)
-
-        temporal = self.temporal_projector(self._temporal_patches(temporal_pixel_values_videos.flatten(0, 1)))
-        temporal = _pool_tokens(temporal, config.temporal_pool_size)
-
-        tokens = torch.cat(
-            [spatial.reshape(num_videos, -1, spatial.shape[-1]), temporal.reshape(num_videos, -1, temporal.shape[-1])],
-            dim=1,
+            return BaseModelOutputWithPooling(pooler_output=torch.cat([self._video_tokens(*pair) for pair in pairs]))
+        return BaseModelOutputWithPooling(
+            pooler_output=self._video_tokens(pixel_values_videos, temporal_pixel_values_videos)
         )
-        return BaseModelOutputWithPooling(pooler_output=tokens)
+
+    def _video_tokens(self, spatial_pixels: torch.Tensor, temporal_pixels: torch.Tensor) -> torch.Tensor:
+        """Visual tokens `[V, video_seq_length, D]` of both streams, every network called once."""
+        config, num_videos = self.config, len(spatial_pixels)
+        spatial = self.spatial_projector(self._spatial_patches(spatial_pixels.flatten(0, 1)))
+        spatial = _pool_tokens(spatial, config.spatial_pool_size).unflatten(0, (num_videos, -1)).flatten(1, 2)
+        temporal = self.temporal_projector(self._temporal_patches(temporal_pixels.flatten(0, 1)))
+        temporal = _pool_tokens(temporal, config.temporal_pool_size).unflatten(0, (num_videos, -1)).flatten(1, 2)
+        # The towers may be on different devices.
+        return torch.cat([spatial, temporal.to(spatial.device)], dim=1)
+
+    def _blank_tokens(self, kind: str, like: torch.Tensor) -> torch.Tensor:
+        """Zero, and connected to all that the visual tokens of a picture (or video) come from."""
+        config = self.config
+        side, temporal_side = config.spatial_config.image_size, config.temporal_config.image_size
+        if kind == "image":
+            tokens = self.get_image_features(like.new_zeros(1, 3, side, side)).pooler_output
+        else:
+            tokens = self._video_tokens(
+                like.new_zeros(1, config.num_tower_frames, 3, side, side),
+                like.new_zeros(1, config.num_tower_frames, 3, temporal_side, temporal_side),
+            )
+        return 0 * tokens.float().mean()
 
     def embed_inputs(
         self,
@@ -240,6 +271,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         temporal_pixel_values_videos: torch.Tensor | None = None,
         sample_index: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        blank_passes: bool = False,
         **kwargs: Any,
     ) -> VideoGlammModelOutput:
         r"""
@@ -250,6 +282,8 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
             sample_index: int64 `[B]`, not decreasing, if several prompts are about one video or picture: the
                 sample of every prompt.
+            blank_passes: Whether the towers run once for pictures and once for videos even where there are none, on
+                black pixels and without effect: sharded weights are gathered by all processes or by none.
             use_cache, kwargs: Passed to the language model.
 
         Raises:
@@ -260,17 +294,24 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
         image_features = video_features = None
         if inputs_embeds is None:
+            blank = torch.zeros((), device=input_ids.device, dtype=torch.float32)
             if pixel_values is not None:
                 image_features = self.get_image_features(pixel_values).pooler_output
+            elif blank_passes:
+                blank = blank + self._blank_tokens("image", blank)
             if pixel_values_videos is not None:
                 video_features = self.get_video_features(
-                    pixel_values_videos, temporal_pixel_values_videos
+                    pixel_values_videos, temporal_pixel_values_videos, one_pass=blank_passes
                 ).pooler_output
+            elif blank_passes:
+                blank = blank + self._blank_tokens("video", blank)
             inputs_embeds = self.embed_inputs(
                 input_ids,
                 self._one_per_prompt(image_features, input_ids, sample_index, self.config.image_token_id),
                 self._one_per_prompt(video_features, input_ids, sample_index, self.config.video_token_id),
             )
+            if blank_passes:
+                inputs_embeds = inputs_embeds + blank.to(inputs_embeds)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -345,7 +386,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
-        self.pixel_decoder = AutoModel.from_config(config.grounding_config)
+        self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -411,6 +452,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             use_cache = False
         if last_state_only:
             kwargs.pop("output_hidden_states", None)
+        # A loss is computed by all processes together.
+        blank_passes = labels is not None and _several_processes()
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -422,6 +465,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             temporal_pixel_values_videos=temporal_pixel_values_videos,
             sample_index=sample_index,
             use_cache=use_cache,
+            blank_passes=blank_passes,
             **kwargs,
         )
         states = outputs.last_hidden_state
@@ -433,7 +477,9 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
                 logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size
             )
         if mask_labels is not None:
-            losses |= self._mask_losses(states, input_ids, labels, mask_labels, grounding_frames, sample_index)
+            losses |= self._mask_losses(
+                states, input_ids, labels, mask_labels, grounding_frames, sample_index, blank_passes
+            )
         loss = sum(losses.values()) if losses else None
         if loss is not None and self.training and torch.is_grad_enabled() and not loss.requires_grad:
             # Nothing that trains took part (text only, with the language model frozen): a step of zeros.
@@ -457,6 +503,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         mask_labels: Sequence[torch.Tensor],
         frames: Sequence[torch.Tensor] | None,
         sample_index: torch.Tensor | None,
+        blank_passes: bool,
     ) -> dict[str, torch.Tensor]:
         """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
         if input_ids is None or labels is None or frames is None:
@@ -468,16 +515,18 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             )
         config = self.config
         prompts = self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
-        losses = mask_losses(
-            self.pixel_decoder,
+        # The decoder's forward as a whole: sharded weights are gathered once, however many frames there are.
+        losses: MaskLosses = self.pixel_decoder(
             prompts,
             frames,
             mask_labels,
+            step=mask_losses,
             mode=config.mask_training_mode,
             frames_per_batch=config.grounding_batch_size,
             padding_slots=config.mask_padding_slots,
             gradient_frames=config.memory_gradient_frames,
             scores_decide=config.object_score_loss_weight > 0,
+            blank_passes=blank_passes,
         )
         weighted = {
             "mask_bce_loss": config.mask_bce_loss_weight * losses.bce,
@@ -495,11 +544,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         """Per sample, prompt embeddings `[N, C]` of the [SEG] tokens of its prompts: the projected states of the
         positions that predict them."""
         predicting = input_ids[:, 1:] == self.config.seg_token_id
-        embeddings = self.seg_projection(states[:, :-1][predicting].to(self.seg_projection.linear_1.weight))
+        embeddings = self.seg_projection(states[:, :-1][predicting].to(self.seg_projection.linear_1.weight.dtype))
         counts = predicting.sum(dim=1)
         if sample_index is not None:
             counts = counts.new_zeros(num_samples).index_add(0, sample_index, counts)
         return list(embeddings.split(counts.tolist()))
+
+
+def _several_processes() -> bool:
+    """Whether this is one of several processes that compute together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -1,0 +1,151 @@
+"""Training on two processes that hold different kinds of samples: sharded (FSDP2) and replicated (DDP)."""
+
+import copy
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from accelerate import FullyShardedDataParallelPlugin
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.parallel import DistributedDataParallel
+from transformers import AutoModel, AutoProcessor
+
+from tests.test_training import PICTURE, TEXT, video_sample
+from videoglamm_hf.data import VideoGlammDataCollator
+from videoglamm_hf.fine_tuning import trainable_modules
+
+pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="needs gloo")
+LEARNING_RATE = 1e-2
+# What the two processes hold, and how masks are trained.
+CASES = {
+    "video and picture": ([video_sample(2, 3)], [PICTURE], "framewise"),
+    "two videos and text": ([video_sample(1, 1), video_sample(1, 2)], [TEXT], "framewise"),
+    "picture and no object": ([PICTURE], [video_sample(0, 1)], "framewise"),
+    "memory and one frame": ([video_sample(1, 2)], [video_sample(1, 1)], "video"),
+}
+
+
+def make_model(folder: str, mask_training_mode: str, everything: bool) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager")
+    model.config.mask_training_mode = mask_training_mode
+    trainable_modules(model, "paper")
+    model.model.spatial_projector.requires_grad_(True)
+    model.model.temporal_projector.requires_grad_(True)
+    if everything:
+        trainable_modules(model, "full")
+    return model.train()
+
+
+def collate(folder: str, samples: list) -> dict:
+    return VideoGlammDataCollator(AutoProcessor.from_pretrained(folder), num_mask_frames=None)(samples)
+
+
+def shard(model: torch.nn.Module, mesh: dist.DeviceMesh) -> torch.nn.Module:
+    """What accelerate does for a config with `fsdp_version: 2` and `TRANSFORMER_BASED_WRAP`."""
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False
+    )
+    accelerator = SimpleNamespace(
+        state=SimpleNamespace(fsdp_plugin=plugin),
+        torch_device_mesh=mesh,
+        parallelism_config=SimpleNamespace(fsdp_dim_names=("shard",)),
+        mixed_precision="no",
+        is_main_process=False,
+    )
+    model = fsdp2_prepare_model(accelerator, model)
+    sharded = {
+        type(module).__name__.removeprefix("FSDP") for module in model.modules() if isinstance(module, FSDPModule)
+    }
+    assert sharded >= {"CLIPEncoderLayer", "InternVideo2Layer", "Phi3DecoderLayer", "VideoGlammPixelDecoder"}
+    return model
+
+
+def step(model: torch.nn.Module, batch: dict) -> torch.Tensor:
+    """One step of plain SGD; the loss before it."""
+    loss = model(**batch).loss
+    loss.backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=LEARNING_RATE).step()
+    return loss.detach()
+
+
+def gathered(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+
+def worker(rank: int, folder: str, output: str) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{output}/store"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(seconds=120))
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
+    for name, (*batches, mode) in CASES.items():
+        batch = collate(folder, batches[rank])
+        model = shard(make_model(folder, mode, everything=True), mesh)
+        loss = step(model, copy.copy(batch))
+        state = gathered(model)
+        if rank == 0:
+            state = {key: value.contiguous() for key, value in state.items()}
+            save_file(state, f"{output}/sharded {name}.safetensors")
+            if name == "video and picture":
+                model.save_pretrained(f"{output}/saved", state_dict=state)
+        save_file({"loss": loss}, f"{output}/sharded {name} {rank}.safetensors")
+
+        # Every parameter that trains takes part on every process: nothing unused is looked for.
+        model = make_model(folder, mode, everything=False)
+        loss = step(DistributedDataParallel(model, find_unused_parameters=False), batch)
+        if rank == 0:
+            save_file(trained(model), f"{output}/replicated {name}.safetensors")
+    dist.destroy_process_group()
+
+
+def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.fixture(scope="module")
+def two_processes(converted_tiny, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("two")
+    mp.spawn(worker, (str(converted_tiny), str(output)), nprocs=2)
+    return output
+
+
+def one_process(folder: str, case: str) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+    """The mean over both batches: all weights after a step, and the losses before."""
+    *batches, mode = CASES[case]
+    model = make_model(folder, mode, everything=True)
+    losses = [model(**collate(folder, batch)).loss for batch in batches]
+    (sum(losses) / 2).backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=LEARNING_RATE).step()
+    return model.state_dict(), [loss.detach() for loss in losses]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_equal_one(case, two_processes, converted_tiny, model):
+    after, losses = one_process(str(converted_tiny), case)
+    before = model.state_dict()
+    for rank, loss in enumerate(losses):
+        found = load_file(two_processes / f"sharded {case} {rank}.safetensors")["loss"]
+        assert torch.allclose(found, loss, atol=1e-5), (found, loss)
+    sharded = load_file(two_processes / f"sharded {case}.safetensors")
+    assert set(sharded) == set(after)
+    # What trains moves alike, whether or not the rest trains too.
+    replicated = load_file(two_processes / f"replicated {case}.safetensors")
+    assert any((after[name] - before[name]).abs().max() > 1e-4 for name in replicated)
+    for found in (sharded, replicated):
+        for name, value in found.items():
+            assert torch.allclose(value, after[name], atol=1e-5), (name, (value - after[name]).abs().max())
+
+
+def test_a_sharded_model_is_saved_as_any_other(two_processes):
+    state = load_file(two_processes / "sharded video and picture.safetensors")
+    loaded = AutoModel.from_pretrained(two_processes / "saved")
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, state[name]), name
