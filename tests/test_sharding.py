@@ -1,9 +1,12 @@
-"""Training on two processes that hold different kinds of samples: sharded (FSDP2) and replicated (DDP)."""
+"""Two processes: training on different kinds of samples, sharded (FSDP2) and replicated (DDP); a language model in
+two parts (tensor parallel)."""
 
 import copy
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModel, AutoProcessor
 
+from tests.conftest import force_seg, load_model
 from tests.test_training import PICTURE, TEXT, video_sample
+from tests.tiny_checkpoint import frames
 from videoglamm_hf.data import VideoGlammDataCollator
 from videoglamm_hf.fine_tuning import trainable_modules
 
@@ -103,7 +109,21 @@ def worker(rank: int, folder: str, output: str) -> None:
         loss = step(DistributedDataParallel(model, find_unused_parameters=False), batch)
         if rank == 0:
             save_file(trained(model), f"{output}/replicated {name}.safetensors")
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    model = load_model(Path(folder), tp_plan="auto")
+    assert all(isinstance(p, DTensor) for n, p in model.named_parameters() if n.endswith("qkv_proj.weight"))
+    found = answer(model, AutoProcessor.from_pretrained(folder))
+    save_file(found, f"{output}/tensor parallel {rank}.safetensors")
     dist.destroy_process_group()
+
+
+def answer(model: torch.nn.Module, processor: Any) -> dict[str, torch.Tensor]:
+    content = [{"type": "video", "video": frames(2, 48, 64)}, {"type": "text", "text": "Can you segment it?"}]
+    messages = [{"role": "user", "content": content}]
+    inputs = processor.apply_chat_template(messages, tokenize=True, add_generation_prompt=True)
+    forced = force_seg([1], inputs["input_ids"].shape[1])
+    output = model.generate(**inputs, max_new_tokens=3, logits_processor=forced, output_mask_logits=True)
+    return {"sequences": output.sequences, "mask_logits": output.mask_logits[0]}
 
 
 def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -142,6 +162,14 @@ def test_two_processes_equal_one(case, two_processes, converted_tiny, model):
     for found in (sharded, replicated):
         for name, value in found.items():
             assert torch.allclose(value, after[name], atol=1e-5), (name, (value - after[name]).abs().max())
+
+
+def test_a_language_model_in_two_parts_answers_alike(two_processes, model, processor):
+    whole = answer(model, processor)
+    for rank in (0, 1):
+        parts = load_file(two_processes / f"tensor parallel {rank}.safetensors")
+        assert torch.equal(parts["sequences"], whole["sequences"])
+        assert torch.allclose(parts["mask_logits"], whole["mask_logits"], atol=1e-3)
 
 
 def test_a_sharded_model_is_saved_as_any_other(two_processes):

@@ -259,8 +259,9 @@ def _score(decoded: Iterator[_Pairs], scores_decide: bool) -> MaskLosses:
             )
         )
         count += len(pairs.labels)
-    bce, dice, iou, object_score = torch.stack(sums).sum(dim=0) / (count + 1e-8)
-    return MaskLosses(bce, dice, iou, object_score, count)
+    means = torch.stack(sums).sum(dim=0) / (count + 1e-8)
+    # Copies: FSDP hangs its backward hooks on these, which views can lose.
+    return MaskLosses(*(mean.clone() for mean in means), num_pairs=count)
 
 
 @torch.no_grad()

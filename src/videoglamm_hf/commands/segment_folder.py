@@ -116,7 +116,8 @@ def _wait_for_all(failures: list[str], bar: tqdm, folders: dict[Path, Path], ind
         bar.refresh()
         time.sleep(0.2)
     everyone.wait()
-    if index == 0:
-        bar.n = bar.total
-        bar.refresh()
-    return gather_object(failures)
+    failures = gather_object(failures)
+    dist.destroy_process_group()
+    bar.n = bar.total
+    bar.refresh()
+    return failures
