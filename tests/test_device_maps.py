@@ -10,6 +10,8 @@ from accelerate import infer_auto_device_map, init_empty_weights
 from tests.conftest import force_seg, load_model
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import VideoGlammForGroundedGeneration
+from videoglamm_hf.pixel_decoder import encode_pixels
+from videoglamm_hf.video_features import model_fingerprint
 
 PARTS = ("model.spatial_tower", "model.temporal_tower", "model.spatial_projector", "model.temporal_projector")
 PARTS += ("model.language_model", "lm_head", "seg_projection", "pixel_decoder")
@@ -66,21 +68,17 @@ def test_everything_on_disk(converted_tiny, model, question, expected, tmp_path)
     assert all(p.is_meta for p in offloaded.parameters())
     assert offloaded.device.type == "cpu"
     assert_same(answer(offloaded, question.to(offloaded.device)), expected)
-    # The other ways to masks: framewise, from anchors, from masks given by hand, from features kept.
-    for mode in ("framewise", "anchored"):
-        one, other = (list(m.iter_masks(*inputs(question, expected), mask_mode=mode)) for m in (offloaded, model))
-        assert all(torch.equal(a.logits, b.logits) for a, b in zip(one, other, strict=True))
+    # The other ways to masks, and features of a video.
+    one_frame = [question["grounding_frames"][0][:1]], question["original_sizes"]
     given = torch.zeros(1, 48, 64)
     given[:, 10:30, 10:30] = 1
-    one, other = (list(m.iter_masks([given], *inputs(question, expected)[1:])) for m in (offloaded, model))
-    assert all(torch.equal(a.logits, b.logits) for a, b in zip(one, other, strict=True))
-    features = model.encode_video(**question, read_prompt=True)
-    assert offloaded.encode_video(**question).fingerprint == features.fingerprint
-    assert_same(answer(offloaded, question, video_features=features), answer(model, question, video_features=features))
-
-
-def inputs(question, expected):
-    return expected.prompt_embeddings, question["grounding_frames"], question["original_sizes"]
+    for prompts, mode in ((expected.prompt_embeddings, "framewise"), ([given], "video")):
+        (one,), (other,) = (list(m.iter_masks(prompts, *one_frame, mask_mode=mode)) for m in (offloaded, model))
+        assert torch.equal(one.logits, other.logits)
+    assert model_fingerprint(offloaded) == model_fingerprint(model)
+    with torch.no_grad():
+        one, other = (m.pixel_decoder(one_frame[0], step=encode_pixels) for m in (offloaded, model))
+    assert torch.equal(one.embedding, other.embedding)
 
 
 def test_one_device(converted_tiny, question, expected):

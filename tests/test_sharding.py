@@ -90,7 +90,7 @@ def gathered(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def worker(rank: int, folder: str, output: str) -> None:
     torch.set_num_threads(1)
     store = f"file://{output}/store"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(seconds=120))
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(minutes=9))
     mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
     for name, (*batches, mode) in CASES.items():
         batch = collate(folder, batches[rank])

@@ -59,6 +59,9 @@ def answer_videos(
     finished = set() if arguments.overwrite else {v for v in videos if _is_finished(folders[v], settings(v))}
     processes = _join(arguments.device) if started_processes() > 1 else None
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
+    for video in videos[index::count]:
+        for leftover in leftovers(folders[video]):
+            shutil.rmtree(leftover, ignore_errors=True)
     own = [video for video in videos[index::count] if video not in finished]
     failures: list[str] = []
     with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=index > 0) as bar:
@@ -67,8 +70,6 @@ def answer_videos(
             try:
                 text = answer(video, folders[video], index == 0)
                 tqdm.write(f"{video.name}: {text}")
-                for leftover in leftovers(folders[video]):
-                    shutil.rmtree(leftover, ignore_errors=True)
             except (VideoGlammError, torch.OutOfMemoryError) as error:
                 failures.append(f"{video.name}: {str(error).splitlines()[0]}")
             bar.update()
