@@ -17,7 +17,7 @@ from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModel, AutoProcessor
@@ -92,6 +92,7 @@ def worker(rank: int, folder: str, output: str) -> None:
     store = f"file://{output}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(minutes=9))
     mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
+    processor = AutoProcessor.from_pretrained(folder)
     for name, (*batches, mode) in CASES.items():
         batch = collate(folder, batches[rank])
         model = shard(make_model(folder, mode, everything=True), mesh)
@@ -102,6 +103,9 @@ def worker(rank: int, folder: str, output: str) -> None:
             save_file(state, f"{output}/sharded {name}.safetensors")
             if name == "video and picture":
                 model.save_pretrained(f"{output}/saved", state_dict=state)
+        if name == "video and picture":
+            register_fsdp_forward_method(model.eval(), "generate")
+            save_file(answer(model, processor), f"{output}/answer {rank}.safetensors")
         save_file({"loss": loss}, f"{output}/sharded {name} {rank}.safetensors")
 
         # Every parameter that trains takes part on every process: nothing unused is looked for.
@@ -112,7 +116,7 @@ def worker(rank: int, folder: str, output: str) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     model = load_model(Path(folder), tp_plan="auto")
     assert all(isinstance(p, DTensor) for n, p in model.named_parameters() if n.endswith("qkv_proj.weight"))
-    found = answer(model, AutoProcessor.from_pretrained(folder))
+    found = answer(model, processor)
     save_file(found, f"{output}/tensor parallel {rank}.safetensors")
     dist.destroy_process_group()
 
@@ -172,8 +176,13 @@ def test_a_language_model_in_two_parts_answers_alike(two_processes, model, proce
         assert torch.allclose(parts["mask_logits"], whole["mask_logits"], atol=1e-3)
 
 
-def test_a_sharded_model_is_saved_as_any_other(two_processes):
+def test_a_sharded_model_answers_and_is_saved_as_any_other(two_processes, processor):
     state = load_file(two_processes / "sharded video and picture.safetensors")
-    loaded = AutoModel.from_pretrained(two_processes / "saved")
+    loaded = load_model(two_processes / "saved")
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, state[name]), name
+    whole = answer(loaded, processor)
+    for rank in (0, 1):
+        sharded = load_file(two_processes / f"answer {rank}.safetensors")
+        assert torch.equal(sharded["sequences"], whole["sequences"])
+        assert torch.allclose(sharded["mask_logits"], whole["mask_logits"], atol=1e-3)
