@@ -2,6 +2,7 @@
 two parts (tensor parallel)."""
 
 import copy
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from accelerate import FullyShardedDataParallelPlugin
+from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -30,6 +32,7 @@ from videoglamm_hf.fine_tuning import trainable_modules
 
 pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="needs gloo")
 LEARNING_RATE = 1e-2
+CONFIGS = Path(__file__).parent.parent / "examples" / "configs"
 # What the two processes hold, and how masks are trained.
 CASES = {
     "video and picture": ([video_sample(2, 3)], [PICTURE], "framewise"),
@@ -58,7 +61,10 @@ def collate(folder: str, samples: list) -> dict:
 def shard(model: torch.nn.Module, mesh: dist.DeviceMesh) -> torch.nn.Module:
     """What accelerate does for a config with `fsdp_version: 2` and `TRANSFORMER_BASED_WRAP`."""
     plugin = FullyShardedDataParallelPlugin(
-        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        reshard_after_forward=True,
+        cpu_ram_efficient_loading=False,
     )
     accelerator = SimpleNamespace(
         state=SimpleNamespace(fsdp_plugin=plugin),
@@ -186,3 +192,18 @@ def test_a_sharded_model_answers_and_is_saved_as_any_other(two_processes, proces
         sharded = load_file(two_processes / f"answer {rank}.safetensors")
         assert torch.equal(sharded["sequences"], whole["sequences"])
         assert torch.allclose(sharded["mask_logits"], whole["mask_logits"], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_accelerate_reads_the_example_configs(name):
+    config = load_config_from_file(str(CONFIGS / f"{name}.yaml"))
+    assert config.mixed_precision == "bf16" and config.num_processes == 4
+    if name == "fsdp2":
+        wrapping = {key: config.fsdp_config[f"fsdp_{key}"] for key in ("version", "auto_wrap_policy")}
+        assert wrapping == {"version": 2, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP"}
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_the_deepspeed_configs_name_their_stage(stage):
+    config = json.loads((CONFIGS / f"zero{stage}.json").read_text())
+    assert config["zero_optimization"]["stage"] == stage

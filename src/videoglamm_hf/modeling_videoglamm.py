@@ -536,7 +536,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             weighted["mask_iou_loss"] = config.iou_loss_weight * losses.iou
         if config.object_score_loss_weight:
             weighted["object_score_loss"] = config.object_score_loss_weight * losses.object_score
-        return weighted
+        # The pixel decoder may be on another device.
+        return {name: loss.to(states.device) for name, loss in weighted.items()}
 
     def _prompt_embeddings(
         self, states: torch.Tensor, input_ids: torch.Tensor, sample_index: torch.Tensor | None, num_samples: int
