@@ -90,6 +90,8 @@ def test_every_video_is_answered_once(videos, command, tmp_path, capsys):
     other = ["What else?" if argument == "What is it?" else argument for argument in command]
     assert cli.main(other) == 1
     assert "another question" in capsys.readouterr().err
+    assert cli.main([*command, "--fps", "2"]) == 1
+    assert "another fps" in capsys.readouterr().err
     assert cli.main([*other, "--overwrite"]) == 0
     third = answers(tmp_path / "answers")
     assert sorted(third) == sorted(second) and all(third[name] != second[name] for name in second)

@@ -71,7 +71,7 @@ def answer_videos(
                 text = answer(video, folders[video], index == 0)
                 tqdm.write(f"{video.name}: {text}")
             except (VideoGlammError, torch.OutOfMemoryError) as error:
-                failures.append(f"{video.name}: {str(error).splitlines()[0]}")
+                failures.append(f"{video.name}: {str(error).partition(chr(10))[0]}")
             bar.update()
         if processes:
             failures = _wait_for_all(failures, bar, folders, index)
@@ -85,13 +85,14 @@ def answer_videos(
 def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether a folder holds an answer; raises InputError if it was made with other settings."""
     try:
-        found = json.loads((folder / "answer.json").read_text(encoding="utf-8"))["settings"]
+        found = dict(json.loads((folder / "answer.json").read_text(encoding="utf-8"))["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    other = [name for name, value in settings.items() if found.get(name) != value]
+    # The precision is the model's business: `--dtype auto` is not known before it is loaded.
+    other = [name for name in settings | found if name != "dtype" and found.get(name) != settings.get(name)]
     if other:
         raise InputError(
-            f"{folder} was answered with another {other[0]} ({found.get(other[0])!r}, not {settings[other[0]]!r}). "
+            f"{folder} was answered with another {other[0]} ({found.get(other[0])!r}, not {settings.get(other[0])!r}). "
             "Give another --output, or --overwrite to answer all videos anew."
         )
     return True
