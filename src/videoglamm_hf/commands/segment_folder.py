@@ -91,9 +91,10 @@ def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:
     # The precision is the model's business: `--dtype auto` is not known before it is loaded.
     other = [name for name in settings | found if name != "dtype" and found.get(name) != settings.get(name)]
     if other:
+        before, now = found.get(other[0]), settings.get(other[0])
         raise InputError(
-            f"{folder} was answered with another {other[0]} ({found.get(other[0])!r}, not {settings.get(other[0])!r}). "
-            "Give another --output, or --overwrite to answer all videos anew."
+            f"{folder} was answered with another {other[0]} ({before!r}, not {now!r}). Give another --output, or "
+            "--overwrite to answer all videos anew."
         )
     return True
 
