@@ -80,7 +80,9 @@ def test_one_device(converted_tiny, question, expected):
 
 def test_auto(converted_tiny, model, question, expected, tmp_path):
     """Where memory ends, the rest goes to disk."""
-    memory = int(0.5 * sum(p.numel() * 4 for p in model.parameters()))
+    sizes = {part: sum(p.numel() * 4 for p in model.get_submodule(part).parameters()) for part in PARTS}
+    # accelerate leaves room for the largest block, which is the pixel decoder.
+    memory = (sum(sizes.values()) + sizes["pixel_decoder"]) // 2
     split = on_disk("auto", converted_tiny, tmp_path, max_memory={"cpu": memory})
     assert {"cpu", "disk"} == set(split.hf_device_map.values())
     assert_same(answer(split, question), expected)
