@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModel, AutoProcessor, LogitsProcessor, Sam2VideoModel, logging
+from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
 
 from videoglamm_hf import VideoGlammConfig
 from videoglamm_hf.conversion import convert_videoglamm
+from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -77,10 +78,11 @@ def tiny_model(image_size: int = 256, **options: Any) -> tuple[Any, Any]:
         return model, AutoProcessor.from_pretrained(converted)
 
 
-def small_decoder() -> Sam2VideoModel:
+def small_decoder() -> VideoGlammPixelDecoder:
     """A pixel decoder with random weights that takes frames of 96 pixels."""
     torch.manual_seed(0)
-    return Sam2VideoModel(VideoGlammConfig(grounding_config=SMALL_DECODER).grounding_config).to(best_device()).eval()
+    config = VideoGlammConfig(grounding_config=SMALL_DECODER).grounding_config
+    return VideoGlammPixelDecoder(config).to(best_device()).eval()
 
 
 def best_device() -> torch.device:

@@ -37,7 +37,17 @@ from transformers import (
 
 from tiny.building import build
 from tiny.muon import Muon
-from tiny.stages import SCENE_KINDS, Language, LanguageBatches, PixelBatches, Pixels, Scenes, TowerBatches, Towers
+from tiny.stages import (
+    GREY_RATE,
+    SCENE_KINDS,
+    Language,
+    LanguageBatches,
+    PixelBatches,
+    Pixels,
+    Scenes,
+    TowerBatches,
+    Towers,
+)
 from videoglamm_hf.shapes_world import ShapesWorldConfig
 from videoglamm_hf.shapes_world.evaluation import as_table, evaluate, missed_floors
 from videoglamm_hf.training_checkpoints import last_complete_checkpoint
@@ -126,10 +136,10 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             kinds=SCENE_KINDS,
             world=SHORT,
             module=lambda: Pixels(model, through_memory=False),
-            batches=PixelBatches(num_frames=1, num_prompts=8, grids=grids),
+            batches=PixelBatches(num_frames=1, num_prompts=8, grids=grids, grey_rate=GREY_RATE),
         ),
         "memory": Stage(
-            steps=1800,
+            steps=1600,
             scenes=4,
             learning_rate=5e-3,
             weight_decay=0.01,

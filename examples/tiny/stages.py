@@ -10,7 +10,6 @@ masks of a pair, s side of low-resolution masks, L tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ IGNORED = -100
 SCENE_KINDS = ("same_colour", "same_shape", "referring", "size", "absent")
 # Share of scenes whose colours are taken away where shapes are learnt.
 GREY_RATE = 0.2
-# Share of tracks whose pointers are another's.
+# Share of memories whose features are another's.
 STRANGE_RATE = 0.4
 # What the temporal tower is taught.
 TEMPORAL_LABELS = ("colour", "shape", "place", "size", "largest", "smallest", "direction", "way")
@@ -147,10 +146,12 @@ class PixelBatches:
     Args:
         num_frames: Neighbouring frames of each clip, forwards or backwards.
         num_prompts: Of each clip.
+        grids: Sides of the feature maps with dense labels.
+        grey_rate: Share of clips without their colours.
     """
 
-    def __init__(self, num_frames: int, num_prompts: int, grids: tuple[int, int]) -> None:
-        self.num_frames, self.num_prompts, self.grids = num_frames, num_prompts, grids
+    def __init__(self, num_frames: int, num_prompts: int, grids: tuple[int, int], grey_rate: float = 0.0) -> None:
+        self.num_frames, self.num_prompts, self.grids, self.grey_rate = num_frames, num_prompts, grids, grey_rate
 
     def __call__(self, scenes: Sequence[Scene]) -> dict[str, Any]:
         generator = np.random.default_rng([scene.index for scene in scenes])
@@ -158,7 +159,7 @@ class PixelBatches:
         for scene in scenes:
             start = int(generator.integers(scene.config.num_frames - self.num_frames + 1))
             chosen = list(range(start, start + self.num_frames))[:: 1 if generator.random() < 0.5 else -1]
-            coloured = generator.random() >= GREY_RATE
+            coloured = generator.random() >= self.grey_rate
             drawn = (
                 draw_prompts(scene, self.num_prompts, generator)
                 if coloured
@@ -276,28 +277,25 @@ class Pixels(nn.Module):
     ) -> torch.Tensor:
         decoder, num_frames = self.decoder, targets.shape[1]
         bank, losses = new_memory_bank(decoder), []
-        # Some tracks of objects that are seen from the start get another's pointers: then it is the place in memory
-        # that is to be followed, which holds for pairs of colour and shape never seen, and pointers do not.
-        owners = torch.arange(len(codes), device=codes.device)
-        seen = owners[targets[:, 0].flatten(1).any(1)]
-        strange = seen[torch.rand(len(seen), device=codes.device) < STRANGE_RATE]
-        owners[strange] = seen[torch.randint(len(seen), (len(strange),), device=codes.device)]
         for t in range(num_frames):
             own = features.select(clips * num_frames + t)
             if t == 0:
                 decided = decode_first_frame(decoder, own, codes)
-                bank.condition(0, self._remember(own, decided, owners, prompted=True))
+                bank.condition(0, self._remember(own, decided, prompted=True))
             else:
                 decided = decode_tracked_frame(decoder, own, bank, t)
-                bank.append(t, self._remember(own, decided, owners, prompted=False))
+                bank.append(t, self._remember(own, decided, prompted=False))
             losses.append(_mask_loss(decided, targets[:, t], real))
         return torch.stack(losses).mean()
 
-    def _remember(
-        self, features: FrameFeatures, decided: ObjectMasks, owners: torch.Tensor, prompted: bool
-    ) -> FrameMemory:
-        memory = remember(self.decoder, features, decided, prompted)
-        return replace(memory, object_pointers=memory.object_pointers[owners])
+    def _remember(self, features: FrameFeatures, decided: ObjectMasks, prompted: bool) -> FrameMemory:
+        """Some memories have another's features with their own mask: then it is the place that is to be followed, and
+        not looks, which hold for pairs of colour and shape that were seen."""
+        count = len(decided.logits)
+        rows = torch.arange(count)
+        strange = torch.rand(count) < STRANGE_RATE
+        rows[strange] = torch.randperm(count)[strange]
+        return remember(self.decoder, features.select(rows.to(decided.logits.device)), decided, prompted)
 
 
 class LanguageBatches:

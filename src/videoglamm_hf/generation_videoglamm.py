@@ -17,9 +17,8 @@ from transformers import DynamicCache, LogitsProcessorList
 from transformers.utils import ModelOutput
 
 from .errors import InputError
-from .image_streams import normalize_grounding_frames
 from .packed_masks import PackedMasks
-from .pixel_decoder import FrameFeatures, concatenate_features, encode_frames
+from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
 from .tracking import FrameMasks, TrackingOptions, iter_masks
 from .video_features import PromptPrefix, VideoFeatures, model_fingerprint
 
@@ -210,8 +209,7 @@ class GroundedGenerationMixin:
                 tokens.append(empty)
         features: list[FrameFeatures | None] = [None] * len(kinds)
         if keep_frames and grounding_frames is not None:
-            device = storage_device or self.pixel_decoder.device
-            features = [self._encode_all_frames(frames, device) for frames in grounding_frames]
+            features = [self._encode_all_frames(frames, storage_device) for frames in grounding_frames]
         sizes = torch.zeros(len(kinds), 2).int() if original_sizes is None else original_sizes
         return VideoFeatures(
             kinds=kinds,
@@ -292,14 +290,11 @@ class GroundedGenerationMixin:
         self.model.language_model(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
         return PromptPrefix(prefix[0], cache)
 
-    def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str) -> FrameFeatures | None:
+    def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str | None) -> FrameFeatures | None:
         """The pixel decoder's features of every frame, encoded a few at a time."""
-        decoder, size = self.pixel_decoder, self.config.grounding_batch_size
+        size = self.config.grounding_batch_size
         parts = [
-            encode_frames(
-                decoder,
-                normalize_grounding_frames(frames[t : t + size].to(decoder.device), decoder.image_size, decoder.dtype),
-            ).to(device, decoder.dtype)
+            self.pixel_decoder([frames[t : t + size]], step=encode_pixels).to(device)
             for t in range(0, len(frames), size)
         ]
         return concatenate_features(parts) if parts else None
@@ -397,9 +392,8 @@ class GroundedGenerationMixin:
                 source = row if beam_indices is None else int(beam_indices[row, step])
                 states.append(output.hidden_states[step][-1][source, -1])
             width = self.config.text_config.hidden_size
-            weight = self.seg_projection.linear_1.weight
             stacked = torch.stack(states) if states else tokens.new_zeros((0, width))
-            embeddings.append(self.seg_projection(stacked.to(weight)))
+            embeddings.append(self.seg_projection(stacked.to(self.seg_projection.linear_1.weight.dtype)))
         return embeddings
 
 

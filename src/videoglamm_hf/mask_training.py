@@ -11,7 +11,7 @@ two further losses are SAM 2's (`loss_fns.py`).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +27,7 @@ DICE_SCALE = 1000.0
 DICE_EPSILON = 1e-6
 
 
-@dataclass
-class MaskLosses:
+class MaskLosses(NamedTuple):
     """Means over the (object, frame) pairs of a batch; zeros without gradients if there are none.
 
     Attributes:
@@ -86,6 +85,7 @@ def mask_losses(
     padding_slots: int = 0,
     gradient_frames: int | None = None,
     scores_decide: bool = False,
+    blank_passes: bool = False,
 ) -> MaskLosses:
     """Decodes every prompted object that has a ground truth, in every frame, and scores it.
 
@@ -101,6 +101,8 @@ def mask_losses(
         gradient_frames: See [`TrackingOptions`].
         scores_decide: Whether the object score is trained to say that an object is absent: frames without the
             object then count for the object score only.
+        blank_passes: Whether a batch that leaves a part of the decoder out also decodes an empty object in black
+            frames, zero times whose losses are added: every process then gives the same parameters a gradient.
 
     Raises:
         InputError: If shapes or counts do not fit; names the sample.
@@ -115,15 +117,39 @@ def mask_losses(
     ]
     if not any(counts):
         zero = prompts[0].new_zeros((), dtype=torch.float32) if prompts else torch.zeros(())
-        return MaskLosses(zero, zero, zero, zero, 0)
-    if mode == "framewise":
-        decoded = _framewise_pairs(decoder, prompts, frames, labels, counts, frames_per_batch)
+        losses = MaskLosses(zero, zero, zero, zero, 0)
+    elif mode == "framewise":
+        losses = _score(_framewise_pairs(decoder, prompts, frames, labels, counts, frames_per_batch), scores_decide)
     else:
         options = TrackingOptions(
             mask_mode="video", frames_per_batch=frames_per_batch, gradient_frames=gradient_frames
         )
-        decoded = _tracked_pairs(decoder, prompts, frames, labels, counts, options)
-    return _score(decoded, scores_decide)
+        losses = _score(_tracked_pairs(decoder, prompts, frames, labels, counts, options), scores_decide)
+    # Memory is only used from the second frame on.
+    needed_frames = 1 if mode == "framewise" else 2
+    if blank_passes and not any(
+        n and truth.shape[1] >= needed_frames for n, truth in zip(counts, labels, strict=True)
+    ):
+        losses = _with_blank(losses, decoder, prompts, mode, needed_frames)
+    return losses
+
+
+def _with_blank(
+    losses: MaskLosses, decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], mode: str, num_frames: int
+) -> MaskLosses:
+    """Adds zero times the losses of an empty object in black frames."""
+    side = decoder.image_size
+    device = decoder.device
+    blank = mask_losses(
+        decoder,
+        [torch.cat([*prompts, prompts[0].new_zeros(1, prompts[0].shape[1])])[:1] * 0],
+        [torch.zeros(num_frames, 3, side, side, dtype=torch.uint8, device=device)],
+        [torch.zeros(1, num_frames, 1, 1, dtype=torch.int8, device=device)],
+        mode=mode,
+        frames_per_batch=num_frames,
+    )
+    *kept, num_pairs = losses
+    return MaskLosses(*(loss + 0 * empty for loss, empty in zip(kept, blank, strict=False)), num_pairs)
 
 
 def _scored_pairs(sample: int, prompts: torch.Tensor, frames: Any, labels: torch.Tensor, padding_slots: int) -> int:
@@ -233,8 +259,9 @@ def _score(decoded: Iterator[_Pairs], scores_decide: bool) -> MaskLosses:
             )
         )
         count += len(pairs.labels)
-    bce, dice, iou, object_score = torch.stack(sums).sum(dim=0) / (count + 1e-8)
-    return MaskLosses(bce, dice, iou, object_score, count)
+    means = torch.stack(sums).sum(dim=0) / (count + 1e-8)
+    # Copies: FSDP hangs its backward hooks on these, which views can lose.
+    return MaskLosses(*(mean.clone() for mean in means), num_pairs=count)
 
 
 @torch.no_grad()

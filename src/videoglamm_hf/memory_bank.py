@@ -26,6 +26,7 @@ class FrameMemory:
     object_pointers: torch.Tensor
 
     def select(self, rows: torch.Tensor) -> "FrameMemory":
+        rows = rows.to(self.features.device)
         return FrameMemory(self.features[:, rows], self.position, self.object_pointers[rows])
 
     def detach(self) -> "FrameMemory":
@@ -84,7 +85,9 @@ class MemoryBank:
         """Forgets every object but `rows` (int64 `[n]`): the others' videos have ended."""
         self.conditioning = {t: memory.select(rows) for t, memory in self.conditioning.items()}
         self.recent = deque(((t, memory.select(rows)) for t, memory in self.recent), self.recent.maxlen)
-        self.recent_pointers = deque(((t, p[rows]) for t, p in self.recent_pointers), self.recent_pointers.maxlen)
+        self.recent_pointers = deque(
+            ((t, p[rows.to(p.device)]) for t, p in self.recent_pointers), self.recent_pointers.maxlen
+        )
 
     def memories(self, frame_index: int) -> list[tuple[int, FrameMemory]]:
         """`(distance, memory)` pairs in the order attention reads them: conditioning frames with distance 0, then

@@ -206,8 +206,9 @@ class InternVideo2Model(InternVideo2PreTrainedModel):
         num_layers = range(config.num_hidden_layers + 1)[feature_layer]
         patches = self.patch_embedding(pixel_values.flatten(0, 1).to(self.patch_embedding.weight.dtype))
         patches = patches.flatten(2).transpose(1, 2).reshape(pixel_values.shape[0], -1, config.hidden_size)
-        hidden_states = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
-        hidden_states = hidden_states + self.position_embedding
+        # A device map that splits the tower may put these two elsewhere.
+        cls_token, position = self.cls_token.to(patches.device), self.position_embedding.to(patches.device)
+        hidden_states = torch.cat([cls_token.expand(patches.shape[0], -1, -1), patches], dim=1) + position
 
         all_hidden_states = (hidden_states,)
         for layer in self.layers[:num_layers]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel, Cache, GenerationMixin, PreTrainedModel
@@ -22,8 +23,10 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
-from .mask_training import mask_losses
+from .mask_training import MaskLosses, mask_losses
 from .modeling_internvideo2 import InternVideo2Model
+from .pixel_decoder import VideoGlammPixelDecoder
+from .placement import computing_device
 
 
 @dataclass
@@ -72,6 +75,11 @@ class VideoGlammCausalLMOutput(ModelOutput):
     video_hidden_states: torch.Tensor | None = None
 
 
+# Arguments of `forward` by kind of visual: what the towers take, and what they give.
+_PIXELS = {"image": ("pixel_values",), "video": ("pixel_values_videos", "temporal_pixel_values_videos")}
+_PATCHES = {"image": ("image_patches",), "video": ("video_patches", "temporal_video_patches")}
+
+
 class VideoGlammMLP(nn.Module):
     """Linear, activation, linear: both V->L projectors (`mlp2x_gelu`) and the L->V [SEG] projection."""
 
@@ -94,10 +102,8 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     _no_split_modules = [
         "InternVideo2Layer",
         "CLIPEncoderLayer",
-        "Sam2MultiScaleBlock",
-        "Sam2VideoMaskDecoder",
-        "Sam2VideoMemoryAttentionLayer",
-        "Sam2VideoMemoryEncoder",
+        # As a whole: SAM 2 keeps parameters of its own beside its blocks, and uses some blocks in parts.
+        "VideoGlammPixelDecoder",
     ]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
@@ -108,6 +114,17 @@ class VideoGlammPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
     _keep_in_fp32_modules_strict = ["shared_image_embedding"]
+
+    def post_init(self) -> None:
+        super().post_init()
+        # Every part adds its own; accelerate's FSDP refuses a name that no module has (CLIP's text embeddings).
+        self._no_split_modules = {type(module).__name__ for module in self.modules()} & set(self._no_split_modules)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the weights, or the one that offloaded weights are brought to."""
+        device = super().device
+        return (computing_device(self) or device) if device.type == "meta" else device
 
 
 class VideoGlammModel(VideoGlammPreTrainedModel):
@@ -148,7 +165,10 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=self.spatial_projector(patches))
 
     def get_video_features(
-        self, pixel_values_videos: torch.Tensor, temporal_pixel_values_videos: torch.Tensor, **kwargs: Any
+        self,
+        pixel_values_videos: torch.Tensor,
+        temporal_pixel_values_videos: torch.Tensor,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         r"""
         Visual tokens of videos: the pooled spatial tokens of every frame, then the pooled temporal tokens.
@@ -174,12 +194,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
+        one_pass: bool = False,
     ) -> dict[str, torch.Tensor]:
         r"""
         What the towers see, before any projector: what `forward` takes in place of pixels where towers are frozen.
 
         Args:
             pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
+            one_pass: Give all videos to a tower at once; otherwise a CPU takes them one by one.
 
         Returns:
             `image_patches` `[I, P, C]` if there are pictures; `video_patches` `[V, F, P, C]` and
@@ -194,7 +216,8 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if pixel_values_videos is not None:
             self._check_frames(pixel_values_videos, temporal_pixel_values_videos)
             # One video fills a CPU; more at a time only cost its allocator.
-            at_once = 1 if pixel_values_videos.device.type == "cpu" else len(pixel_values_videos)
+            one_by_one = pixel_values_videos.device.type == "cpu" and not one_pass
+            at_once = 1 if one_by_one else len(pixel_values_videos)
             for name, tower, pixels in (
                 ("video_patches", self._spatial_patches, pixel_values_videos),
                 ("temporal_video_patches", self._temporal_patches, temporal_pixel_values_videos),
@@ -220,7 +243,25 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 (self.temporal_projector, temporal, self.config.temporal_pool_size),
             )
         ]
-        return torch.cat(pooled, dim=1)
+        # The towers may be on different devices.
+        return torch.cat([part.to(pooled[0].device) for part in pooled], dim=1)
+
+    def _blanks(self, kind: str, encoded: bool) -> dict[str, torch.Tensor]:
+        """One black picture (or video) as pixels, or as what the towers could have made of it; by argument name."""
+        config, weight = self.config, self.spatial_projector.linear_1.weight
+        shape = (1,) if kind == "image" else (1, config.num_tower_frames)
+        towers = (config.spatial_config, config.temporal_config)[: len(shape)]
+        names = _PATCHES[kind] if encoded else _PIXELS[kind]
+        sizes = [
+            ((tower.image_size // tower.patch_size) ** 2, tower.hidden_size)
+            if encoded
+            else (3, tower.image_size, tower.image_size)
+            for tower in towers
+        ]
+        return {
+            name: torch.zeros(*shape, *size, device=weight.device, dtype=weight.dtype)
+            for name, size in zip(names, sizes, strict=True)
+        }
 
     def embed_inputs(
         self,
@@ -276,6 +317,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         temporal_video_patches: torch.Tensor | None = None,
         sample_index: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        blank_passes: bool = False,
         **kwargs: Any,
     ) -> VideoGlammModelOutput:
         r"""
@@ -285,9 +327,11 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             inputs_embeds: `[B, L, D]` instead of `input_ids`; visual tokens already in place.
             pixel_values, pixel_values_videos, temporal_pixel_values_videos: See [`VideoGlammProcessor`].
             image_patches, video_patches, temporal_video_patches: What [`~VideoGlammModel.encode_towers`] made of
-                them, in their place.
+                them, in their place; empty where a batch has none.
             sample_index: int64 `[B]`, not decreasing, if several prompts are about one video or picture: the
                 sample of every prompt.
+            blank_passes: Whether the towers run once for pictures and once for videos even where there are none, on
+                black pixels and without effect: sharded weights are gathered by all processes or by none.
             use_cache, kwargs: Passed to the language model.
 
         Raises:
@@ -298,24 +342,26 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
         image_features = video_features = None
         if inputs_embeds is None:
-            given = {
-                "image_patches": image_patches,
-                "video_patches": video_patches,
-                "temporal_video_patches": temporal_video_patches,
-            }
-            given = {name: patches for name, patches in given.items() if patches is not None}
-            if given:
-                self._check_frozen()
-            patches = given | self.encode_towers(pixel_values, pixel_values_videos, temporal_pixel_values_videos)
-            if "image_patches" in patches:
-                image_features = self.spatial_projector(patches["image_patches"])
-            if "video_patches" in patches:
-                video_features = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
+            image_features, video_features, blank = self._visual_tokens(
+                {
+                    "pixel_values": pixel_values,
+                    "pixel_values_videos": pixel_values_videos,
+                    "temporal_pixel_values_videos": temporal_pixel_values_videos,
+                },
+                {
+                    "image_patches": image_patches,
+                    "video_patches": video_patches,
+                    "temporal_video_patches": temporal_video_patches,
+                },
+                blank_passes,
+            )
             inputs_embeds = self.embed_inputs(
                 input_ids,
                 self._one_per_prompt(image_features, input_ids, sample_index, self.config.image_token_id),
                 self._one_per_prompt(video_features, input_ids, sample_index, self.config.video_token_id),
             )
+            if blank is not None:
+                inputs_embeds = inputs_embeds + blank.to(inputs_embeds)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -332,6 +378,28 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             image_hidden_states=image_features,
             video_hidden_states=video_features,
         )
+
+    def _visual_tokens(
+        self, pixels: dict[str, torch.Tensor | None], patches: dict[str, torch.Tensor | None], blank_passes: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """Visual tokens of pictures and of videos, and with blank passes for either a zero that hangs on them."""
+        encoded = any(own is not None for own in patches.values())
+        if encoded:
+            self._check_frozen()
+        source = {name: own for name, own in (patches if encoded else pixels).items() if own is not None and len(own)}
+        names = _PATCHES if encoded else _PIXELS
+        missing = [kind for kind in names if blank_passes and names[kind][0] not in source]
+        for kind in missing:
+            source |= self._blanks(kind, encoded)
+        # Pictures before videos, always: sharded weights are gathered in the same order everywhere.
+        found = source if encoded else self.encode_towers(**source, one_pass=blank_passes)
+        tokens = {}
+        if "image_patches" in found:
+            tokens["image"] = self.spatial_projector(found["image_patches"])
+        if "video_patches" in found:
+            tokens["video"] = self._video_tokens(found["video_patches"], found["temporal_video_patches"])
+        blanks = [0 * tokens.pop(kind).float().mean() for kind in missing]
+        return tokens.get("image"), tokens.get("video"), sum(blanks) if blanks else None
 
     def _check_frozen(self) -> None:
         if not self.training:
@@ -400,7 +468,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
-        self.pixel_decoder = AutoModel.from_config(config.grounding_config)
+        self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -471,6 +539,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             use_cache = False
         if last_state_only:
             kwargs.pop("output_hidden_states", None)
+        # A loss is computed by all processes together.
+        blank_passes = labels is not None and _several_processes()
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -485,6 +555,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             temporal_video_patches=temporal_video_patches,
             sample_index=sample_index,
             use_cache=use_cache,
+            blank_passes=blank_passes,
             **kwargs,
         )
         states = outputs.last_hidden_state
@@ -496,7 +567,9 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
                 logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size
             )
         if mask_labels is not None:
-            losses |= self._mask_losses(states, input_ids, labels, mask_labels, grounding_frames, sample_index)
+            losses |= self._mask_losses(
+                states, input_ids, labels, mask_labels, grounding_frames, sample_index, blank_passes
+            )
         loss = sum(losses.values()) if losses else None
         if loss is not None and self.training and torch.is_grad_enabled() and not loss.requires_grad:
             # Nothing that trains took part (text only, with the language model frozen): a step of zeros.
@@ -520,6 +593,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         mask_labels: Sequence[torch.Tensor],
         frames: Sequence[torch.Tensor] | None,
         sample_index: torch.Tensor | None,
+        blank_passes: bool,
     ) -> dict[str, torch.Tensor]:
         """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
         if input_ids is None or labels is None or frames is None:
@@ -531,16 +605,18 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             )
         config = self.config
         prompts = self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
-        losses = mask_losses(
-            self.pixel_decoder,
+        # The decoder's forward as a whole: sharded weights are gathered once, however many frames there are.
+        losses: MaskLosses = self.pixel_decoder(
             prompts,
             frames,
             mask_labels,
+            step=mask_losses,
             mode=config.mask_training_mode,
             frames_per_batch=config.grounding_batch_size,
             padding_slots=config.mask_padding_slots,
             gradient_frames=config.memory_gradient_frames,
             scores_decide=config.object_score_loss_weight > 0,
+            blank_passes=blank_passes,
         )
         weighted = {
             "mask_bce_loss": config.mask_bce_loss_weight * losses.bce,
@@ -550,7 +626,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             weighted["mask_iou_loss"] = config.iou_loss_weight * losses.iou
         if config.object_score_loss_weight:
             weighted["object_score_loss"] = config.object_score_loss_weight * losses.object_score
-        return weighted
+        # The pixel decoder may be on another device.
+        return {name: loss.to(states.device) for name, loss in weighted.items()}
 
     def _prompt_embeddings(
         self, states: torch.Tensor, input_ids: torch.Tensor, sample_index: torch.Tensor | None, num_samples: int
@@ -558,11 +635,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         """Per sample, prompt embeddings `[N, C]` of the [SEG] tokens of its prompts: the projected states of the
         positions that predict them."""
         predicting = input_ids[:, 1:] == self.config.seg_token_id
-        embeddings = self.seg_projection(states[:, :-1][predicting].to(self.seg_projection.linear_1.weight))
+        embeddings = self.seg_projection(states[:, :-1][predicting].to(self.seg_projection.linear_1.weight.dtype))
         counts = predicting.sum(dim=1)
         if sample_index is not None:
             counts = counts.new_zeros(num_samples).index_add(0, sample_index, counts)
         return list(embeddings.split(counts.tolist()))
+
+
+def _several_processes() -> bool:
+    """Whether this is one of several processes that compute together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

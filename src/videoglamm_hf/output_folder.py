@@ -1,5 +1,6 @@
 """Output folders that appear only when complete, and are never half-written or lost."""
 
+import glob
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -64,7 +65,8 @@ def replacing_folder(output: Path) -> Iterator[Path]:
 def leftovers(output: Path) -> list[Path]:
     """Temporary folders that killed runs left beside `output`."""
     output = output.resolve()
-    return sorted(path for end in ("incomplete", "replaced") for path in output.parent.glob(f".{output.name}.*.{end}"))
+    name = glob.escape(output.name)
+    return sorted(path for end in ("incomplete", "replaced") for path in output.parent.glob(f".{name}.*.{end}"))
 
 
 def _swap(folder: Path, output: Path, old: Path) -> None:

@@ -2,24 +2,60 @@
 
 These functions drive transformers' SAM 2 video model unchanged; they only replace its prompt (an embedding
 instead of clicks) and its loop (all objects of all samples are one batch). Nothing here keeps state: a
-tracked object's past lives in a [`MemoryBank`].
+tracked object's past lives in a [`MemoryBank`]. Whoever drives them calls the decoder itself,
+`decoder(features, prompts, step=decode_framewise)`: weights that are offloaded to disk, placed on another device or
+sharded over processes are at hand inside a module's own `forward` only.
 
 Shapes: F frames, N objects, C channels (256), S side of the square input, s = S / 4 side of the low-resolution
 masks, h = S / 16 side of the lowest feature map, P = h * h.
 Source of the rules: SAM 2.0's `sam2_base.py`, `mask_decoder.py` as modified by the original VideoGLaMM.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
+from .image_streams import normalize_grounding_frames
 from .memory_bank import FrameMemory, MemoryBank
+from .placement import weights_in_place
 
 # Logit of every pixel of an object that is not in the frame (SAM 2's NO_OBJ_SCORE).
 NO_OBJECT_LOGIT = -1024.0
+
+
+class VideoGlammPixelDecoder(Sam2VideoModel):
+    """SAM 2's video model, unchanged, that also runs the functions of this file inside its `forward`."""
+
+    def forward(self, *args: Any, step: Callable | None = None, **kwargs: Any) -> Any:
+        r"""
+        Args:
+            step: What to run, `step(decoder, *args, **kwargs)`; without it, this is `Sam2VideoModel.forward`.
+        """
+        if step is None:
+            return super().forward(*args, **kwargs)
+        decoder, prompts = self.mask_decoder, self.prompt_encoder
+        # SAM 2 reads these without, or before, calling them.
+        read = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
+        read += (prompts.no_mask_embed, prompts.not_a_point_embed, self.shared_image_embedding)
+        with weights_in_place(read):
+            return step(_InForward(self), *args, **kwargs)
+
+
+class _InForward:
+    """The decoder while its `forward` runs: a step within a step is an ordinary call."""
+
+    def __init__(self, decoder: Sam2VideoModel) -> None:
+        self._decoder = decoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+    def __call__(self, *args: Any, step: Callable, **kwargs: Any) -> Any:
+        return step(self, *args, **kwargs)
 
 
 @dataclass
@@ -41,14 +77,14 @@ class FrameFeatures:
         first, second = self.high_resolution
         return FrameFeatures(self.embedding[rows], (first[rows], second[rows]), self.position)
 
-    def to(
-        self, device: torch.device | str, dtype: torch.dtype | None = None, non_blocking: bool = False
-    ) -> "FrameFeatures":
-        first, second, embedding, position = (
-            part.to(device, dtype or part.dtype, non_blocking=non_blocking)
-            for part in (*self.high_resolution, self.embedding, self.position)
+    def to(self, *args: Any, **kwargs: Any) -> "FrameFeatures":
+        """Like `torch.Tensor.to`."""
+        first, second = self.high_resolution
+        return FrameFeatures(
+            self.embedding.to(*args, **kwargs),
+            (first.to(*args, **kwargs), second.to(*args, **kwargs)),
+            self.position.to(*args, **kwargs),
         )
-        return FrameFeatures(embedding, (first, second), position)
 
     def __len__(self) -> int:
         return len(self.embedding)
@@ -95,6 +131,12 @@ def encode_frames(decoder: Sam2VideoModel, pixel_values: torch.Tensor) -> FrameF
     return FrameFeatures(embedding=maps[-1], high_resolution=(maps[0], maps[1]), position=position)
 
 
+def encode_pixels(decoder: Sam2VideoModel, frames: Sequence[torch.Tensor]) -> FrameFeatures:
+    """Runs the image encoder on uint8 frames `[n, 3, h, w]` of any sizes."""
+    pixels = [normalize_grounding_frames(f.to(decoder.device), decoder.image_size, decoder.dtype) for f in frames]
+    return encode_frames(decoder, torch.cat(pixels))
+
+
 def decode_framewise(
     decoder: Sam2VideoModel, features: FrameFeatures, prompts: torch.Tensor, padding: torch.Tensor | None = None
 ) -> ObjectMasks:
@@ -125,7 +167,7 @@ def decode_first_frame(decoder: Sam2VideoModel, features: FrameFeatures, prompts
         features: Features of N frames, one per object.
         prompts: Prompt embeddings `[N, C]`.
     """
-    sparse = torch.cat([_no_points(decoder, len(prompts)), prompts[:, None]], dim=1)
+    sparse = torch.cat([_no_points(decoder, features), prompts[:, None]], dim=1)
     return _decode_best(decoder, features, _without_memory(decoder, features), sparse)
 
 
@@ -140,7 +182,7 @@ def decode_tracked_frame(
         backward: Whether time runs backwards.
     """
     embedding = _with_memory(decoder, features, bank, frame_index, backward)
-    return _decode_best(decoder, features, embedding, _no_points(decoder, len(embedding)))
+    return _decode_best(decoder, features, embedding, _no_points(decoder, features))
 
 
 def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMasks, prompted: bool) -> FrameMemory:
@@ -214,9 +256,9 @@ def _no_mask(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.Tensor:
     return decoder.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(features.embedding)
 
 
-def _no_points(decoder: Sam2VideoModel, num_objects: int) -> torch.Tensor:
+def _no_points(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.Tensor:
     """The prompt encoder's answer to "no clicks": two not-a-point tokens, `[N, 2, C]`."""
-    return decoder.prompt_encoder.not_a_point_embed.weight.expand(num_objects, 2, -1)
+    return decoder.prompt_encoder.not_a_point_embed.weight.expand(len(features), 2, -1)
 
 
 def _without_memory(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.Tensor:

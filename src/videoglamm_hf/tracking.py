@@ -17,7 +17,6 @@ import torch
 from transformers import Sam2VideoModel
 
 from .errors import InputError, ResourceError
-from .image_streams import normalize_grounding_frames
 from .memory_bank import MemoryBank
 from .pixel_decoder import (
     FrameFeatures,
@@ -26,7 +25,7 @@ from .pixel_decoder import (
     decode_first_frame,
     decode_framewise,
     decode_tracked_frame,
-    encode_frames,
+    encode_pixels,
     new_memory_bank,
     remember,
     resize_mask_logits,
@@ -150,19 +149,21 @@ def encode_places(
         places: `(sample index, frame index)` of every frame wanted.
     """
     starts = range(0, len(places), frames_per_batch)
-    parts = [_features(decoder, frames, places[start : start + frames_per_batch]) for start in starts]
+    parts = []
+    for start in starts:
+        wanted = [
+            frames[i].select(slice(t, t + 1)) if hasattr(frames[i], "embedding") else frames[i][t : t + 1]
+            for i, t in places[start : start + frames_per_batch]
+        ]
+        parts.append(decoder(wanted, step=_features))
     return parts[0] if len(parts) == 1 else concatenate_features(parts)
 
 
-def _features(decoder: Sam2VideoModel, frames: Sequence[Any], places: Sequence[Place]) -> FrameFeatures:
-    if any(hasattr(frames[i], "embedding") for i, _ in places):
-        known = [frames[i].select(slice(t, t + 1)).to(decoder.device, decoder.dtype) for i, t in places]
-        return concatenate_features(known)
-    pixels = [
-        normalize_grounding_frames(frames[i][t : t + 1].to(decoder.device), decoder.image_size, decoder.dtype)
-        for i, t in places
-    ]
-    return encode_frames(decoder, torch.cat(pixels))
+def _features(decoder: Sam2VideoModel, frames: Sequence[Any]) -> FrameFeatures:
+    """Features of single frames `[1, 3, h, w]`, each of its own size, or features encoded before."""
+    if any(hasattr(frame, "embedding") for frame in frames):
+        return concatenate_features([frame.to(decoder.device, decoder.dtype) for frame in frames])
+    return encode_pixels(decoder, frames)
 
 
 @dataclass
@@ -288,7 +289,7 @@ def _framewise(
             group.keep({i for i, _ in places})
             if group.owners:
                 rows = _rows(group, places, features)
-                decided.append((group.owners, decode_framewise(decoder, features.select(rows), group.prompts)))
+                decided.append((group.owners, decoder(features.select(rows), group.prompts, step=decode_framewise)))
         yield DecidedFrame(places[0][1], decided)
 
 
@@ -306,10 +307,10 @@ def _video(
         for group in groups:
             own = features.select(_rows(group, places, features))
             if group.prompts.ndim == 2:
-                masks = decode_first_frame(decoder, own, group.prompts)
-                memory = remember(decoder, own, masks, prompted=True)
+                masks = decoder(own, group.prompts, step=decode_first_frame)
+                memory = decoder(own, masks, prompted=True, step=remember)
             else:
-                masks, memory = start_from_masks(decoder, own, group.prompts)
+                masks, memory = decoder(own, group.prompts, step=start_from_masks)
             group.bank.condition(start, memory)
             decided.append((group.owners, masks))
         yield DecidedFrame(start, decided)
@@ -335,8 +336,8 @@ def _anchored(
         decided = []
         for group in groups:
             own = features.select(_rows(group, places, features))
-            masks = decode_framewise(decoder, own, group.prompts)
-            group.bank.condition(t, remember(decoder, own, masks, prompted=True))
+            masks = decoder(own, group.prompts, step=decode_framewise)
+            group.bank.condition(t, decoder(own, masks, prompted=True, step=remember))
             decided.append((group.owners, masks))
         yield DecidedFrame(t, decided)
     bounds = [-1, *anchors, 2 * length]
@@ -369,8 +370,8 @@ def _propagate(
             if not group.owners:
                 continue
             own = features.select(_rows(group, places, features))
-            masks = decode_tracked_frame(decoder, own, group.bank, t, backward)
-            group.bank.append(t, remember(decoder, own, masks, prompted=False))
+            masks = decoder(own, group.bank, t, backward, step=decode_tracked_frame)
+            group.bank.append(t, decoder(own, masks, prompted=False, step=remember))
             decided.append((group.owners, masks))
         yield DecidedFrame(t, decided)
 

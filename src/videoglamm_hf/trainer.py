@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
 from tqdm.auto import tqdm
 from transformers import Trainer
@@ -124,6 +125,7 @@ class VideoGlammTrainer(Trainer):
         model, processor = self.model, self.processing_class
         training = model.training
         model.eval()
+        _gather_for_generate(model)
         predicted, expected, sheets = [], [], []
         count = min(self.grounded_samples, len(dataset))
         for sample in tqdm((dataset[i] for i in range(count)), total=count, desc="Grounding", leave=False):
@@ -175,3 +177,13 @@ class VideoGlammTrainer(Trainer):
             if wandb is not None:
                 images = [wandb.Image(sheet) for sheet in sheets]
                 wandb.log({"eval/answers": images, "train/global_step": self.state.global_step})
+
+
+def _gather_for_generate(model: torch.nn.Module) -> None:
+    """Lets FSDP2 gather a sharded model's own weights for `generate` as it does for `forward`."""
+    if not (dist.is_available() and dist.is_initialized()) or "generate" in vars(model):
+        return
+    from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+
+    if isinstance(model, FSDPModule):
+        register_fsdp_forward_method(model, "generate")

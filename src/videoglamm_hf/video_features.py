@@ -18,6 +18,7 @@ from transformers import Cache
 
 from .errors import InputError, MediaError
 from .pixel_decoder import FrameFeatures
+from .placement import stored_parameter
 
 _FORMAT = "videoglamm-video-features-1"
 # Fields of a config that say nothing about what the weights compute.
@@ -198,10 +199,10 @@ def model_fingerprint(model: Any) -> str:
     config = {key: value for key, value in model.config.to_dict().items() if key not in _VOLATILE}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     probes = (
-        model.model.spatial_projector.linear_2.bias,
-        model.model.temporal_projector.linear_2.bias,
-        model.pixel_decoder.no_memory_embedding,
-        model.seg_projection.linear_2.bias,
+        stored_parameter(model.model.spatial_projector.linear_2, "bias"),
+        stored_parameter(model.model.temporal_projector.linear_2, "bias"),
+        stored_parameter(model.pixel_decoder, "no_memory_embedding"),
+        stored_parameter(model.seg_projection.linear_2, "bias"),
     )
     for probe in probes:
         # Rounded to bfloat16, so that a model loaded in another precision knows its features again.

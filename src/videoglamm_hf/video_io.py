@@ -472,10 +472,15 @@ def _download(url: str, path: Path) -> None:
         raise MediaError(f"{url}: the download broke off after {received} of {expected} bytes; try again")
 
 
+def is_frame_file(path: Path) -> bool:
+    """Whether a file in a folder is a frame, by its name."""
+    return bool(_PICTURE_NAME.fullmatch(path.name)) and path.is_file()
+
+
 def _folder_pictures(name: str) -> list[str]:
     """Paths of the pictures in a folder, in natural order of their names (2.png before 10.png)."""
     with media_errors(name):
-        paths = [p for p in Path(name).iterdir() if _PICTURE_NAME.fullmatch(p.name) and p.is_file()]
+        paths = [p for p in Path(name).iterdir() if is_frame_file(p)]
     if not paths:
         raise MediaError(f"{name}: the folder holds no pictures (*.png, *.jpg, *.webp and the like)")
     return [str(path) for path in sorted(paths, key=_natural_key)]

@@ -40,9 +40,10 @@ def ask(
     max_new_tokens: int,
     mask_mode: str | None = None,
     seed: int | None = None,
+    progress: bool = True,
     **generate_options: Any,
 ) -> GroundedAnswer:
-    """One question about one clip, with progress bars for words and masks.
+    """One question about one clip, with progress bars for words and masks unless `progress` is false.
 
     Raises:
         InputError: If the question cannot be asked.
@@ -59,8 +60,9 @@ def ask(
     inputs["frame_timestamps"] = [list(clip.timestamps)]
     if seed is not None:
         set_seed(seed)
-    words = tqdm(desc="answering", unit="token", leave=False)
-    with tqdm(desc="segmenting", total=len(clip.frames), unit="frame", leave=False) as frames:
+    words = tqdm(desc="answering", unit="token", leave=False, disable=not progress)
+    frames = tqdm(desc="segmenting", total=len(clip.frames), unit="frame", leave=False, disable=not progress)
+    with frames:
         output = model.generate(
             **inputs.to(model.device),
             max_new_tokens=max_new_tokens,
@@ -74,7 +76,13 @@ def ask(
 
 
 def write_answer(
-    output: Path, clip: VideoClip, answer: GroundedAnswer, settings: dict[str, Any], *, overwrite: bool = False
+    output: Path,
+    clip: VideoClip,
+    answer: GroundedAnswer,
+    settings: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
 ) -> None:
     """Writes `answer.json`, `overlay.mp4` and `preview.png`; the folder appears only when all are complete.
 
@@ -87,7 +95,14 @@ def write_answer(
         document = answer_document(clip, answer, settings)
         (folder / "answer.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
         rendered = render_video(clip.frames, masks, answer.labels)
-        frames = tqdm(rendered, desc="writing overlay.mp4", total=len(clip.frames), unit="frame", leave=False)
+        frames = tqdm(
+            rendered,
+            desc="writing overlay.mp4",
+            total=len(clip.frames),
+            unit="frame",
+            leave=False,
+            disable=not progress,
+        )
         write_mp4(folder / "overlay.mp4", frames, fps=_playback_rate(clip))
         sheet = contact_sheet(
             clip.frames,

@@ -126,7 +126,7 @@ class VideoGlammDataCollator:
         nothing = CachedFeatures({}, None, (0, 0), [])
         clips = [clip or nothing for clip in clips]
         found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCHES}
-        return {name: torch.stack(patches) for name, patches in found.items() if patches} | {
+        return {name: torch.stack(patches) if patches else torch.zeros(0) for name, patches in found.items()} | {
             "grounding_frames": [
                 torch.zeros((0, 3, side, side), dtype=torch.uint8) if c.to_segment is None else c.to_segment
                 for c in clips
