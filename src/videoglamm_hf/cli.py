@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import check_data, segment
+from .commands import check_data, memory, segment
 from .conversion import convert
 from .errors import VideoGlammError
 
@@ -12,6 +12,7 @@ COMMANDS = (
     ("segment", segment, "ask about a video and get words and masks"),
     ("convert", convert, "convert a checkpoint of the original code"),
     ("check-data", check_data, "find what is wrong with a JSONL file of training samples"),
+    ("memory", memory, "how much memory a model and an answer need"),
 )
 
 

@@ -4,13 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, ResourceError, is_out_of_memory
 from ..output_folder import check_output
 from ..tracking import MASK_MODES
 from ..video_io import read_clip
 from ..visualization import colored_answer, object_colors
 from .asking import ask, write_answer
-from .loading import DTYPES, load_model, load_processor
+from .loading import DTYPES, QUANTIZATIONS, answer_needs_less, load_model, load_processor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
     parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="precision (default: as stored)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
+    )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
     parser.set_defaults(run=run)
@@ -42,16 +45,25 @@ def run(arguments: argparse.Namespace) -> None:
     processor = load_processor(arguments.model)
     print(f"reading {arguments.video}", file=sys.stderr)
     clip = read_clip(arguments.video, **{"fps": processor.fps, "max_frames": processor.max_frames, **sampling})
-    model = load_model(arguments.model, arguments.dtype, arguments.device)
-    answer = ask(
-        model,
-        processor,
-        clip,
-        arguments.question,
-        max_new_tokens=arguments.max_new_tokens,
-        mask_mode=arguments.mode,
-        seed=arguments.seed,
-    )
+    model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
+    try:
+        answer = ask(
+            model,
+            processor,
+            clip,
+            arguments.question,
+            max_new_tokens=arguments.max_new_tokens,
+            mask_mode=arguments.mode,
+            seed=arguments.seed,
+        )
+    except (RuntimeError, MemoryError, ResourceError) as error:
+        if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
+            raise
+        raise ResourceError(
+            f"Out of memory while answering about {len(clip.frames)} frames on {model.device}. These need less: "
+            f"{answer_needs_less(arguments.quantization, len(clip.frames))}. `videoglamm memory {arguments.model}` "
+            "says how much."
+        ) from error
     settings = {
         "video": arguments.video,
         "question": arguments.question,
@@ -59,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         "mode": arguments.mode or model.config.mask_mode,
         "max_new_tokens": arguments.max_new_tokens,
         "dtype": str(model.dtype).removeprefix("torch."),
+        "quantization": arguments.quantization,
         "seed": arguments.seed,
         **sampling,
     }
