@@ -97,7 +97,7 @@ def estimate_memory(
     for name, value, least in (("frames", frames, 1), ("objects", objects, 0), ("tokens", tokens, 1)):
         if value < least:
             raise InputError(f"{name} is {value}; it must be at least {least}.")
-    model = _skeleton(config, dtype)
+    model = meta_model(config, dtype)
     live = _LiveBytes(model)
     stages: dict[str, int] = {}
     with tqdm(total=3, desc="estimating", unit="stage", leave=False, disable=not progress) as bar:
@@ -114,7 +114,7 @@ def estimate_memory(
         bank_bytes = stage("masks", lambda: _segment(model, inputs["grounding_frames"], objects)) if objects else 0
     kept = sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))
     parameters = _by_part(model, lambda module: sum(p.numel() for p in module.parameters(recurse=False)))
-    quantized = _quantize(model, quantization_config)
+    quantized = quantize_meta_model(model, quantization_config)
     return MemoryEstimate(
         parameters=parameters,
         weights=_by_part(model, _own_bytes),
@@ -129,12 +129,12 @@ def weight_bytes(
     config: VideoGlammConfig, dtype: torch.dtype = torch.bfloat16, quantization_config: Any = None
 ) -> dict[str, int]:
     """Bytes of weights and buffers by part; arguments and errors as in [`estimate_memory`]."""
-    model = _skeleton(config, dtype)
-    _quantize(model, quantization_config)
+    model = meta_model(config, dtype)
+    quantize_meta_model(model, quantization_config)
     return _by_part(model, _own_bytes)
 
 
-def _skeleton(config: VideoGlammConfig, dtype: torch.dtype) -> VideoGlammForGroundedGeneration:
+def meta_model(config: VideoGlammConfig, dtype: torch.dtype) -> VideoGlammForGroundedGeneration:
     """The model on the meta device, its weights in the dtypes that loading gives them."""
     with torch.device("meta"):
         model = VideoGlammForGroundedGeneration._from_config(config, dtype=dtype).eval()
@@ -144,7 +144,7 @@ def _skeleton(config: VideoGlammConfig, dtype: torch.dtype) -> VideoGlammForGrou
     return model
 
 
-def _quantize(model: VideoGlammForGroundedGeneration, quantization_config: Any = None) -> list[nn.Module]:
+def quantize_meta_model(model: VideoGlammForGroundedGeneration, quantization_config: Any = None) -> list[nn.Module]:
     """Replaces the layers of a meta model that loading would quantise, and returns them.
 
     Raises:

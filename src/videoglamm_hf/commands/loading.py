@@ -93,10 +93,10 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The model cannot be put on {device!r}: {str(error).splitlines()[0]}") from error
     config = load_config(folder, quantization)
-    options = {"dtype": DTYPES[dtype], "quantization_config": quantization_config(quantization)}
-    if options["quantization_config"] is not None or getattr(config, "quantization_config", None) is not None:
-        # Quantised layer by layer where it will stay, and not moved.
-        options["device_map"] = {"": device}
+    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    if quantization != "none":
+        # Quantised layer by layer where it will stay.
+        options |= {"quantization_config": quantization_config(quantization), "device_map": {"": device}}
     try:
         return AutoModel.from_pretrained(folder, **options).to(device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
