@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from examples.tiny.building import build
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig, Trainer
 
-from examples.tiny.building import build
 from tests.conftest import ForceTokens
 from tests.test_training import Samples, arguments, video_sample
 from tests.tiny_checkpoint import frames

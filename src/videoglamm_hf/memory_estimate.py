@@ -156,12 +156,18 @@ def quantize_meta_model(model: VideoGlammForGroundedGeneration, quantization_con
         raise InputError("The checkpoint is quantised already; its weights cannot be quantised again.")
     if stored is None and quantization_config is None:
         return []
-    quantizer = AutoHfQuantizer.from_config(stored or quantization_config, pre_quantized=stored is not None)
-    method = quantizer.quantization_config.quant_method
+    # In a config that was read it is a dict still.
+    method = stored["quant_method"] if isinstance(stored, dict) else (stored or quantization_config).quant_method
     if method != "bitsandbytes":
         raise InputError(f"The checkpoint is quantised by {method}; only sizes of bitsandbytes are known here.")
+    dtype = model.dtype
+    quantizer = AutoHfQuantizer.from_config(stored or quantization_config, pre_quantized=stored is not None)
     quantizer.preprocess_model(model=model, device_map={"": "cpu"})
-    return [module for module in model.modules() if _is_quantized(module)]
+    quantized = [module for module in model.modules() if _is_quantized(module)]
+    for module in quantized:
+        if module.bias is not None:
+            module.bias.data = module.bias.data.to(dtype)
+    return quantized
 
 
 def _is_quantized(module: nn.Module) -> bool:
@@ -243,8 +249,8 @@ def _segment(model: VideoGlammForGroundedGeneration, frames: torch.Tensor, objec
     side, dtype = decoder.image_size, model.dtype
     prompts = torch.empty(objects, model.seg_projection.linear_2.out_features, dtype=dtype, device="meta")
     options = TrackingOptions(frames_per_batch=model.config.grounding_batch_size)
-    # The bank is full after so many frames; more of them need no more memory.
-    bound = decoder.config.max_object_pointers_in_encoder + options.frames_per_batch
+    # The bank is full after so many frames (but for some pointers, which are small): more need no more memory.
+    bound = decoder.num_maskmem + options.frames_per_batch
     for decided in iter_decided(decoder, [prompts], [frames[:bound]], options):
         resize_mask_logits(decided.joined("logits"), (side, side))
     features = encode_frames(decoder, torch.empty(1, 3, side, side, dtype=dtype, device="meta"))
