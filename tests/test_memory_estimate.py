@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples.tiny.building import build
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModel
@@ -20,14 +19,6 @@ from videoglamm_hf.memory_estimate import estimate_memory, weight_bytes
 from videoglamm_hf.video_io import write_mp4
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "model"
-    for part in build(seed=0):
-        part.save_pretrained(folder)
-    return folder
 
 
 def measured_bytes(model: nn.Module) -> int:
@@ -45,19 +36,19 @@ def measured_bytes(model: nn.Module) -> int:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", ["none", "8bit", "nf4", "nf4 twice"])
-def test_weights_are_counted_to_the_byte(small, name, dtype):
+def test_weights_are_counted_to_the_byte(small_folder, name, dtype):
     quantization = quantization_config(name.split()[0])
     if name == "nf4 twice":
         quantization.bnb_4bit_use_double_quant = True
-    model = AutoModel.from_pretrained(small, dtype=dtype, quantization_config=quantization)
-    counted = weight_bytes(model.config.__class__.from_pretrained(small), dtype, quantization)
+    model = AutoModel.from_pretrained(small_folder, dtype=dtype, quantization_config=quantization)
+    counted = weight_bytes(model.config.__class__.from_pretrained(small_folder), dtype, quantization)
     assert sum(counted.values()) == measured_bytes(model)
     assert counted["pixel decoder"] == measured_bytes(model.pixel_decoder)
     assert counted["language model"] == measured_bytes(model.model.language_model)
 
 
-def test_a_quantized_checkpoint_is_counted_as_it_is(small, tmp_path):
-    model = AutoModel.from_pretrained(small, quantization_config=quantization_config("nf4"))
+def test_a_quantized_checkpoint_is_counted_as_it_is(small_folder, tmp_path):
+    model = AutoModel.from_pretrained(small_folder, quantization_config=quantization_config("nf4"))
     model.save_pretrained(tmp_path / "lighter")
     config = VideoGlammConfig.from_pretrained(tmp_path / "lighter")
     assert sum(weight_bytes(config, torch.float32).values()) == measured_bytes(model)
@@ -81,9 +72,9 @@ def allocated_peak(function) -> int:
 
 
 @pytest.mark.parametrize(("num_frames", "num_objects", "name"), [(4, 1, "none"), (10, 2, "nf4")])
-def test_an_answer_takes_about_what_is_estimated(small, num_frames, num_objects, name):
-    processor = loading.load_processor(str(small))
-    model = loading.load_model(str(small), device="cpu", quantization=name)
+def test_an_answer_takes_about_what_is_estimated(small_folder, num_frames, num_objects, name):
+    processor = loading.load_processor(str(small_folder))
+    model = loading.load_model(str(small_folder), device="cpu", quantization=name)
     content = [{"type": "video", "video": frames(num_frames, 96, 96)}, {"type": "text", "text": "Segment it."}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True
@@ -114,8 +105,8 @@ def test_the_published_sizes_fit_one_consumer_gpu():
     assert sum(estimate.parameters.values()) == pytest.approx(published, rel=0.01)
 
 
-def test_more_to_do_takes_more(small):
-    config = VideoGlammConfig.from_pretrained(small)
+def test_more_to_do_takes_more(small_folder):
+    config = VideoGlammConfig.from_pretrained(small_folder)
     least = estimate_memory(config, torch.float32, frames=1, objects=1, tokens=1)
     more = estimate_memory(config, torch.float32, frames=4, objects=6, tokens=600)
     assert all(more.stages[name] > size for name, size in least.stages.items() if name != "towers")
@@ -127,18 +118,18 @@ def test_more_to_do_takes_more(small):
         estimate_memory(config, frames=0)
 
 
-def test_the_command_prints_the_same(small, tmp_path, capsys):
-    config = VideoGlammConfig.from_pretrained(small)
+def test_the_command_prints_the_same(small_folder, tmp_path, capsys):
+    config = VideoGlammConfig.from_pretrained(small_folder)
     expected = estimate_memory(config, torch.bfloat16, quantization_config("nf4"), frames=2)
     options = ["--quantization", "nf4", "--dtype", "bfloat16", "--frames", "2"]
-    for where in (small, small / "config.json"):
+    for where in (small_folder, small_folder / "config.json"):
         assert cli.main(["memory", str(where), *options]) == 0
         printed = capsys.readouterr().out
         assert f"{expected.peak / 2**20:,.1f}" in printed and "2 frames, 2 objects, 64 tokens" in printed
         for part, size in expected.weights.items():
             assert any(line.startswith(part) and f" {size / 2**20:,.1f} " in line for line in printed.splitlines())
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    for wrong in (str(tmp_path), str(tmp_path / "none"), str(small / "model.safetensors")):
+    for wrong in (str(tmp_path), str(tmp_path / "none"), str(small_folder / "model.safetensors")):
         assert cli.main(["memory", wrong]) == 1
         assert "cannot be loaded as a VideoGLaMM model" in capsys.readouterr().err
 
@@ -148,15 +139,23 @@ def allocator_error(*args, **kwargs):
     torch.empty(2**60)
 
 
-def test_too_little_memory_says_what_would_fit(small, tmp_path, monkeypatch, capsys):
+def test_too_little_memory_says_what_would_fit(small_folder, tmp_path, monkeypatch, capsys):
     write_mp4(tmp_path / "clip.mp4", frames(4, 96, 96), fps=1)
-    command = ["segment", str(tmp_path / "clip.mp4"), "?!", "--model", str(small), "--output", str(tmp_path / "out")]
+    command = [
+        "segment",
+        str(tmp_path / "clip.mp4"),
+        "?!",
+        "--model",
+        str(small_folder),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     with monkeypatch.context() as patched:
         patched.setattr(AutoModel, "from_pretrained", allocator_error)
         with pytest.raises(ResourceError, match=r"weights take .* GiB.*--quantization 8bit takes.*nf4 takes"):
-            loading.load_model(str(small), device="cpu")
+            loading.load_model(str(small_folder), device="cpu")
         with pytest.raises(ResourceError, match="more memory"):
-            loading.load_model(str(small), device="cpu", quantization="nf4")
+            loading.load_model(str(small_folder), device="cpu", quantization="nf4")
         assert cli.main(command) == 1
         assert "error: Out of memory while loading" in capsys.readouterr().err
     for failing in (allocator_error, out_of_cuda_memory):

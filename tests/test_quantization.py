@@ -1,10 +1,7 @@
 """8 and 4 bits by nothing but a `quantization_config`: what stays as it is, answers, saving, LoRA on top."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from examples.tiny.building import build
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig, Trainer
@@ -31,17 +28,8 @@ def plain_layers(model: nn.Module) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
-    """A folder with an untrained model of the small sizes in float32, and its processor."""
-    folder = tmp_path_factory.mktemp("small") / "model"
-    for part in build(seed=0):
-        part.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def processor(small):
-    return AutoProcessor.from_pretrained(small)
+def processor(small_folder):
+    return AutoProcessor.from_pretrained(small_folder)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +46,10 @@ def collate(processor):
 
 
 @pytest.fixture
-def quantized(small):
+def quantized(small_folder):
     def load(name, **options):
         return AutoModel.from_pretrained(
-            small, quantization_config=loading.quantization_config(name), **options
+            small_folder, quantization_config=loading.quantization_config(name), **options
         ).eval()
 
     return load
@@ -76,7 +64,7 @@ def answer(model, inputs, **options):
 
 
 @pytest.mark.parametrize("name", QUANTIZATIONS)
-def test_the_class_says_what_stays_as_it_is(small, quantized, name):
+def test_the_class_says_what_stays_as_it_is(small_folder, quantized, name):
     layers = quantized_layers(quantized(name))
     assert any(layer.startswith("model.language_model.") for layer in layers)
     assert any(layer.startswith("model.spatial_tower.") for layer in layers)
@@ -84,7 +72,7 @@ def test_the_class_says_what_stays_as_it_is(small, quantized, name):
     # A list of one's own comes on top of the class's.
     config = loading.quantization_config(name)
     config.llm_int8_skip_modules = ["model.spatial_tower"]
-    fewer = quantized_layers(AutoModel.from_pretrained(small, quantization_config=config))
+    fewer = quantized_layers(AutoModel.from_pretrained(small_folder, quantization_config=config))
     assert fewer == {layer for layer in layers if not layer.startswith("model.spatial_tower.")}
 
 
@@ -96,16 +84,16 @@ def test_at_the_published_sizes_all_of_towers_and_language_model_is_quantized():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_loading_without_quantization_is_as_before(small, dtype):
-    model = AutoModel.from_pretrained(small, dtype=dtype)
+def test_loading_without_quantization_is_as_before(small_folder, dtype):
+    model = AutoModel.from_pretrained(small_folder, dtype=dtype)
     assert model.dtype == dtype and not quantized_layers(model)
     assert {n for n, p in model.named_parameters() if p.dtype != dtype} == set()
 
 
 @pytest.mark.parametrize(("name", "least"), [("8bit", 0.999), ("nf4", 0.9)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_answers_stay_close(small, quantized, inputs, name, least, dtype):
-    model, lighter = AutoModel.from_pretrained(small).eval(), quantized(name, dtype=dtype)
+def test_answers_stay_close(small_folder, quantized, inputs, name, least, dtype):
+    model, lighter = AutoModel.from_pretrained(small_folder).eval(), quantized(name, dtype=dtype)
     with torch.no_grad():
         states = [m(**inputs, output_hidden_states=True).hidden_states[-1].float() for m in (model, lighter)]
     assert torch.cosine_similarity(*states, dim=-1).mean() > least
@@ -175,7 +163,7 @@ def test_every_recipe_trains_on_a_quantized_model(quantized, collate, recipe):
     assert [n for n, p in tuned.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-def test_what_cannot_be_quantized_is_refused(small, quantized, tmp_path, monkeypatch):
+def test_what_cannot_be_quantized_is_refused(small_folder, quantized, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="8bit, nf4"):
         loading.quantization_config("3bit")
     with pytest.raises(ValueError, match="only one"):
@@ -186,13 +174,13 @@ def test_what_cannot_be_quantized_is_refused(small, quantized, tmp_path, monkeyp
     assert quantized_layers(loading.load_model(str(tmp_path / "lighter"), device="cpu"))
     monkeypatch.setattr(loading, "is_bitsandbytes_available", lambda: False)
     with pytest.raises(InputError, match="pip install bitsandbytes"):
-        loading.load_model(str(small), device="cpu", quantization="nf4")
+        loading.load_model(str(small_folder), device="cpu", quantization="nf4")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", QUANTIZATIONS)
-def test_on_a_gpu(small, inputs, name):
-    model = loading.load_model(str(small), device="cuda", quantization=name)
+def test_on_a_gpu(small_folder, inputs, name):
+    model = loading.load_model(str(small_folder), device="cuda", quantization=name)
     assert quantized_layers(model)
     assert answer(model, inputs.to("cuda")).masks[0].shape == (1, 3, 48, 64)
