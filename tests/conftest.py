@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from examples.tiny.building import build
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
@@ -70,6 +71,15 @@ def converted_tiny_1024(original_tiny: Path, tmp_path_factory: pytest.TempPathFa
 
 def load_model(folder: Path, **kwargs) -> torch.nn.Module:
     return AutoModel.from_pretrained(folder, **{"attn_implementation": "eager", **kwargs}).eval()
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of the small sizes (widths that 4 bits take), and its processor."""
+    folder = tmp_path_factory.mktemp("small") / "model"
+    for part in build(seed=0):
+        part.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import cache_features, check_data, segment
+from .commands import cache_features, check_data, memory, segment
 from .conversion import convert
 from .errors import VideoGlammError
 
@@ -13,6 +13,7 @@ COMMANDS = (
     ("convert", convert, "convert a checkpoint of the original code"),
     ("check-data", check_data, "find what is wrong with a JSONL file of training samples"),
     ("cache-features", cache_features, "compute what frozen towers see of training data, once"),
+    ("memory", memory, "how much memory a model and an answer need"),
 )
 
 

@@ -1,5 +1,7 @@
 """The errors this package raises on purpose; each says what was wrong, where, and what to do."""
 
+import torch
+
 
 class VideoGlammError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -27,3 +29,12 @@ class OutputError(VideoGlammError, OSError):
 
 class ResourceError(VideoGlammError, OSError):
     """Not enough memory or disk for what was asked; the message names the setting that lowers the need."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of an accelerator or of the CPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # PyTorch's CPU allocator, MPS and the operating system only say so in words.
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    return isinstance(error, (RuntimeError, OSError)) and any(phrase in str(error).lower() for phrase in words)

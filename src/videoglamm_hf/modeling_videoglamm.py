@@ -460,6 +460,14 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
+    # What no quantiser touches: SAM 2 breaks in 8 bits, and recipes train the projections in full.
+    _keep_in_fp32_modules = [
+        "lm_head",
+        "pixel_decoder",
+        "seg_projection",
+        "model.spatial_projector",
+        "model.temporal_projector",
+    ]
 
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
@@ -470,6 +478,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
         self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
         self.post_init()
+        self._keep_in_fp32_modules |= self._unquantized()
+
+    def _unquantized(self) -> set[str]:
+        """Names of the modules that no quantiser touches."""
+        return {*type(self)._keep_in_fp32_modules, *_unpackable_layers(self)}
+
+    def _get_dtype_plan(self, dtype: torch.dtype) -> dict[str, torch.dtype]:
+        # They load in the dtype asked for, as without a quantiser, and not in float32.
+        plan = super()._get_dtype_plan(dtype)
+        return {name: kept for name, kept in plan.items() if name not in self._unquantized()}
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()
@@ -645,6 +663,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
 def _several_processes() -> bool:
     """Whether this is one of several processes that compute together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _unpackable_layers(model: nn.Module) -> list[str]:
+    """Names of the linear layers that bitsandbytes cannot pack in 4 bits for a CPU: it takes whole blocks of 64 inputs
+    and 32 outputs. The published sizes have none in the towers and the language model."""
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and (layer.in_features % 64 or layer.out_features % 32)
+    ]
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import Sam2VideoModel
 
-from .errors import InputError, ResourceError
+from .errors import InputError, ResourceError, is_out_of_memory
 from .memory_bank import MemoryBank
 from .pixel_decoder import (
     FrameFeatures,
@@ -241,7 +241,9 @@ def iter_decided(
             if samples:
                 groups = _groups(decoder, prompts, samples, options)
                 yield from driver(decoder, encoder, groups, {i: len(frames[i]) for i in samples}, options)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise ResourceError(
             f"Out of memory while tracking {sum(map(len, prompts))} objects. Lower max_objects_per_batch "
             f"(now {options.objects_per_batch or 'the default'}) or config.grounding_batch_size (now "

@@ -12,14 +12,15 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from ..errors import InputError
+from ..errors import InputError, ResourceError, is_out_of_memory
 from ..output_folder import check_output
 from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
+from ..tiny import TINY_MODEL
 from ..tracking import MASK_MODES
 from ..video_io import VideoClip, read_clip
 from ..visualization import colored_answer, object_colors
 from .asking import ask, write_answer
-from .loading import DTYPES, load_model, load_processor
+from .loading import DTYPES, QUANTIZATIONS, answer_needs_less, load_model, load_processor
 from .segment_folder import answer_videos, started_processes
 from .video_folders import find_videos
 
@@ -28,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("video", help="video file, URL, folder of frames, or folder of videos")
     parser.add_argument("question", help="what to ask")
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hub id of a converted model")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder or Hub id of a converted model (default: the small one that ships, which knows coloured shapes)",
+    )
     parser.add_argument(
         "--output",
         metavar="DIR",
@@ -40,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
     parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="precision (default: as stored)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
+    )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
     parser.set_defaults(run=run)
@@ -49,6 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Asks about one video, or about every video of a folder."""
     if arguments.max_new_tokens < 1:
         raise InputError(f"--max-new-tokens is {arguments.max_new_tokens}; it must be at least 1.")
+    if arguments.model is None:
+        print("no --model: taking the small one that ships, which knows coloured shapes only", file=sys.stderr)
+        arguments.model = str(TINY_MODEL)
     folder = Path(arguments.video)
     videos = find_videos(folder) if folder.is_dir() else []
     if videos:
@@ -67,7 +78,7 @@ def _answer_one(arguments: argparse.Namespace) -> None:
     processor = load_processor(arguments.model)
     print(f"reading {arguments.video}", file=sys.stderr)
     clip = _read(arguments.video, processor, arguments)
-    model = load_model(arguments.model, arguments.dtype, arguments.device)
+    model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
     answer = _ask(model, processor, clip, arguments)
     settings = _settings(arguments, arguments.video, model.config) | {"dtype": str(model.dtype).removeprefix("torch.")}
     write_answer(output, clip, answer, settings, overwrite=arguments.overwrite)
@@ -85,7 +96,7 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
     config = AutoConfig.from_pretrained(arguments.model)
 
     def load(device: str | None) -> Callable[[Path, Path, bool], str]:
-        model = load_model(arguments.model, arguments.dtype, device)
+        model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
         dtype = str(model.dtype).removeprefix("torch.")
 
         def answer_video(video: Path, answer_folder: Path, progress: bool) -> str:
@@ -108,16 +119,26 @@ def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse
 def _ask(
     model: Any, processor: VideoGlammProcessor, clip: VideoClip, arguments: argparse.Namespace, **options: Any
 ) -> GroundedAnswer:
-    return ask(
-        model,
-        processor,
-        clip,
-        arguments.question,
-        max_new_tokens=arguments.max_new_tokens,
-        mask_mode=arguments.mode,
-        seed=arguments.seed,
-        **options,
-    )
+    """Raises ResourceError if it does not fit into memory; the message says what would."""
+    try:
+        return ask(
+            model,
+            processor,
+            clip,
+            arguments.question,
+            max_new_tokens=arguments.max_new_tokens,
+            mask_mode=arguments.mode,
+            seed=arguments.seed,
+            **options,
+        )
+    except (RuntimeError, MemoryError, ResourceError) as error:
+        if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
+            raise
+        raise ResourceError(
+            f"Out of memory while answering about {len(clip.frames)} frames on {model.device}. These need less: "
+            f"{answer_needs_less(arguments.quantization, len(clip.frames))}. `videoglamm memory {arguments.model}` "
+            "says how much."
+        ) from error
 
 
 def _sampling(arguments: argparse.Namespace) -> dict[str, float | int]:
@@ -134,6 +155,7 @@ def _settings(arguments: argparse.Namespace, video: str | Path, config: Any) -> 
         "model": arguments.model,
         "mode": arguments.mode or config.mask_mode,
         "max_new_tokens": arguments.max_new_tokens,
+        "quantization": arguments.quantization,
         "seed": arguments.seed,
         **_sampling(arguments),
     }
