@@ -7,9 +7,10 @@ their format allows it, so that only the tensors asked for come into memory.
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -192,7 +193,11 @@ def _open(path: Path) -> Any:
     try:
         # Files from before torch 1.6 are no zip archives and cannot be mapped.
         mapped = start.startswith(_ZIP_MAGIC)
+        if mapped:
+            _check_names(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         refused = _REFUSED.search(str(error))
         # "Unsupported global": surely an object; "unsupported operand": an object, or bytes that are no pickle.
@@ -207,6 +212,18 @@ def _open(path: Path) -> Any:
     except Exception as error:
         raise _damaged(path, error) from error
     return _state_dict(path, contents)
+
+
+def _check_names(path: Path) -> None:
+    """Refuses an archive whose entries would land outside it: torch never writes such, and other tools unpack them."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    outside = [name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name]
+    if outside:
+        raise CheckpointError(
+            f"{path} is unsafe: it holds entries that point outside the archive ({outside[0]!r}). Get the weights "
+            "from a source you trust."
+        )
 
 
 def _state_dict(path: Path, contents: Any) -> dict[str, torch.Tensor]:
@@ -261,13 +278,10 @@ def _reason(error: Exception) -> str:
 def _what_else(folder: Path) -> str:
     """A hint for folders that hold another stage of the original's training."""
     if (folder / "adapter_config.json").exists() or (folder / "non_lora_trainables.bin").exists():
-        return (
-            "It looks like a LoRA adapter; merge it into its base model first, with the original's own save "
-            "step (--save_hf_model)."
-        )
+        return "It looks like a LoRA adapter; give its base model as --checkpoint and this folder as --adapter."
     if (folder / "latest").exists() or any(folder.glob("global_step*")):
         return (
-            "It looks like a DeepSpeed training state; consolidate and merge it first, with zero_to_fp32.py "
-            "and the original's own save step (--save_hf_model)."
+            "It looks like a DeepSpeed training state; give what the training started from as --checkpoint (and "
+            "--adapter), and this folder as the last --adapter."
         )
     return "Give the folder that holds config.json and the weights of the released checkpoint."
