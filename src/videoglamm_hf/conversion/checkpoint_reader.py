@@ -7,6 +7,7 @@ their format allows it, so that only the tensors asked for come into memory.
 import json
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _REFUSED = re.compile(
     r"unsupported (global|class|operand)\b[^\n]*?(?=\.\s|\.?$| was not an)", re.IGNORECASE | re.MULTILINE
 )
+# Opening costs as much as reading some megabytes.
+_BYTES_PER_OPENING = 2**29
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -51,11 +54,16 @@ class StoredTensor:
 
 
 class TensorReader:
-    """Reads tensors from files, keeping only the file used last open."""
+    """Reads tensors from files, keeping only the file used last open.
+
+    A mapped file stays in memory as far as it was read; so it is opened anew every now and then, and resident memory
+    does not grow with the size of a file.
+    """
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._contents: Any = None
+        self._bytes_left = 0
 
     def read(self, stored: StoredTensor) -> torch.Tensor:
         """The tensor on the CPU, as it is stored (possibly memory-mapped: do not write to it).
@@ -63,10 +71,12 @@ class TensorReader:
         Raises:
             CheckpointError: If the file cannot be read.
         """
-        if self._path != stored.file:
-            self._path, self._contents = None, None
+        if self._path != stored.file or self._bytes_left <= 0:
+            self.close()
             self._contents = _open(stored.file)
             self._path = stored.file
+            self._bytes_left = _BYTES_PER_OPENING if _is_mapped(stored.file) else sys.maxsize
+        self._bytes_left -= torch.Size(stored.shape).numel() * (stored.dtype or torch.float64).itemsize
         if isinstance(self._contents, Mapping):
             return self._contents[stored.name]
         try:
@@ -191,8 +201,7 @@ def _open(path: Path) -> Any:
         except Exception as error:
             raise _damaged(path, error) from error
     try:
-        # Files from before torch 1.6 are no zip archives and cannot be mapped.
-        mapped = start.startswith(_ZIP_MAGIC)
+        mapped = _is_mapped(path)
         if mapped:
             _check_names(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -212,6 +221,14 @@ def _open(path: Path) -> Any:
     except Exception as error:
         raise _damaged(path, error) from error
     return _state_dict(path, contents)
+
+
+def _is_mapped(path: Path) -> bool:
+    """Whether a file is read piece by piece: pickles from before torch 1.6 are no zip archives and cannot be."""
+    if path.suffix == ".safetensors":
+        return True
+    with path.open("rb") as stream:
+        return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
 
 
 def _check_names(path: Path) -> None:
