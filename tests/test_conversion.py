@@ -26,7 +26,7 @@ from tests.tiny_checkpoint import (
     write_weights,
 )
 from videoglamm_hf import OutputError, VideoGlammConfig
-from videoglamm_hf.conversion import convert, convert_videoglamm, original_parts
+from videoglamm_hf.conversion import checkpoint_reader, convert, convert_videoglamm, original_parts
 from videoglamm_hf.conversion.checkpoint_reader import StoredTensor, find_weights
 from videoglamm_hf.conversion.checkpoint_writer import plan_shards, write_safetensors
 from videoglamm_hf.conversion.original_config import build_config
@@ -589,6 +589,18 @@ def test_one_tensor_at_a_time_is_in_memory(tmp_path):
     assert len(files) == 4 and len(find_weights(tmp_path)) == 20
 
 
+@pytest.mark.parametrize("container", ["bin", "safetensors"])
+def test_a_mapped_file_is_opened_anew_after_a_while(tmp_path, monkeypatch, container):
+    tensors = {f"t{i}": torch.full((1000,), float(i)) for i in range(10)}
+    write_weights(tmp_path, tensors, container=container)
+    stored, opened = find_weights(tmp_path), []
+    monkeypatch.setattr(checkpoint_reader, "_BYTES_PER_OPENING", 3 * 4000)
+    open_, reader = checkpoint_reader._open, checkpoint_reader.TensorReader()
+    monkeypatch.setattr(checkpoint_reader, "_open", lambda path: opened.append(path) or open_(path))
+    assert same({name: reader.read(place).clone() for name, place in stored.items()}, tensors)
+    assert len(opened) == 4
+
+
 def test_plan_shards_keeps_order_and_limits():
     assert plan_shards({"a": 3, "b": 2, "c": 9, "d": 1}, 5) == [["a", "b"], ["c"], ["d"]]
     assert plan_shards({"a": 1}, 5) == [["a"]]
@@ -702,11 +714,12 @@ def test_options_reach_the_converter(monkeypatch, capsys):
     seen = {}
     monkeypatch.setattr(convert, "convert_videoglamm", lambda *paths, **options: seen.update(options, paths=paths))
     line = "--checkpoint a --output b --clip c --internvideo2 d --sam2 e --config f --dtype float16 --overwrite"
-    line += " --adapter g --adapter h --untrained-parts"
+    line += " --adapter g --adapter h --lora-alpha 32 --untrained-parts"
     convert.run(parser.parse_args(line.split()))
     assert seen == {
         "paths": ("a", "b"),
         "adapters": ["g", "h"],
+        "lora_alpha": 32.0,
         "untrained_parts": True,
         "clip": "c",
         "internvideo2": "d",

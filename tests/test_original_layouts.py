@@ -101,6 +101,12 @@ def test_the_merge_is_that_of_peft(inputs):
     assert torch.allclose(merged(weight, [update], reader), expected, atol=1e-6, rtol=0)
 
 
+def test_alpha_can_be_given_where_no_file_says_it(inputs):
+    for adapter, alpha, scale in (("state.bin", None, 2), ("state.bin", 4, 0.5), ("videogpt", 4, ALPHA / RANK)):
+        updates = read_adapter(inputs[adapter], alpha).updates
+        assert {update.scale for update in updates.values()} == {scale}
+
+
 def test_half_precision_is_rounded_once(inputs, tmp_path):
     own = write_videogpt_plus(tmp_path / "videogpt", use_rslora=True)
     options = parts(inputs, adapters=[tmp_path / "videogpt"], untrained_parts=True, dtype="bfloat16")
@@ -140,7 +146,7 @@ def test_a_training_state_over_what_it_started_from(inputs, tmp_path, layout, ca
     ):
         assert torch.equal(tensors[name], trained[key]), name
     assert torch.equal(tensors["pixel_decoder.no_object_pointer"], state_dict()[f"{GROUNDING}no_obj_ptr"])
-    assert "do not say alpha; 16 was taken" in capsys.readouterr().out
+    assert "do not say alpha; 16 was taken, correct with --lora-alpha" in capsys.readouterr().out
 
 
 def test_a_whole_training_state_leaves_nothing_of_the_base(inputs, tmp_path):

@@ -147,6 +147,11 @@ def read_files(files: Iterable[Path]) -> dict[str, StoredTensor]:
     return found
 
 
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite, without an array of the tensor's size: least and greatest carry a NaN."""
+    return not tensor.numel() or all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
+
+
 def _read_indexed(index: Path) -> dict[str, StoredTensor]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):

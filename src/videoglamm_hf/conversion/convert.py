@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "consolidated state dict; again for the next one",
     )
     parser.add_argument(
+        "--lora-alpha",
+        type=float,
+        metavar="NUMBER",
+        help=f"LoRA's alpha where an adapter's files do not say it (default: {DEFAULT_ALPHA}, the original's)",
+    )
+    parser.add_argument(
         "--untrained-parts",
         action="store_true",
         help="start projectors, [SEG] projection and the row of [SEG] at new values if no file holds them",
@@ -116,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
         args.checkpoint,
         args.output,
         adapters=args.adapter,
+        lora_alpha=args.lora_alpha,
         untrained_parts=args.untrained_parts,
         clip=args.clip,
         internvideo2=args.internvideo2,
@@ -146,6 +153,7 @@ def convert_videoglamm(
     output: PathLike,
     *,
     adapters: Sequence[PathLike] = (),
+    lora_alpha: float | None = None,
     untrained_parts: bool = False,
     clip: PathLike | None = None,
     internvideo2: PathLike | None = None,
@@ -163,6 +171,7 @@ def convert_videoglamm(
         output: Folder to write. It appears only when complete and verified.
         adapters: What is laid over the checkpoint and its parts, in order: VideoGPT+'s folder, where training starts;
             a training state. LoRA is merged in float32, `W + alpha / r * B A`.
+        lora_alpha: LoRA's alpha where an adapter's files do not say it; the original's 16 by default.
         untrained_parts: Give projectors, [SEG] projection and the row of [SEG] new values if no file holds them.
         clip: CLIP's folder or Hub id. Its weights are needed only if the checkpoint does not hold the spatial
             tower. By default a folder `clip` inside the checkpoint, else the published CLIP from the Hub.
@@ -190,7 +199,7 @@ def convert_videoglamm(
     ]
     check_output(output, overwrite=overwrite, inputs=inputs)
     original, given = _original_config(checkpoint), _given_config(config)
-    laid_over = [read_adapter(Path(path).expanduser()) for path in adapters]
+    laid_over = [read_adapter(Path(path).expanduser(), lora_alpha) for path in adapters]
     for adapter in laid_over:
         original |= adapter.settings
     kept = dict(original)
@@ -395,7 +404,9 @@ def _adapter_lines(adapters: Sequence[Adapter]) -> list[str]:
             f"  {adapter.path}: LoRA merged into {len(adapter.updates)} weights, {len(adapter.tensors)} whole tensors."
         )
         if adapter.assumed_alpha:
-            lines.append(f"  Its files do not say alpha; {DEFAULT_ALPHA} was taken, as the original trained.")
+            lines.append(
+                f"  Its files do not say alpha; {DEFAULT_ALPHA} was taken, correct with --lora-alpha if wrong."
+            )
     return lines
 
 

@@ -72,11 +72,12 @@ class Adapter:
     assumed_alpha: bool = False
 
 
-def read_adapter(path: Path) -> Adapter:
+def read_adapter(path: Path, alpha: float | None = None) -> Adapter:
     """Finds what an adapter changes; only headers and shapes are read.
 
     Args:
         path: A folder of one of the three layouts, or the file of a state dict.
+        alpha: LoRA's alpha where no `adapter_config.json` says it; the original's 16 by default.
 
     Raises:
         CheckpointError: If it holds no adapter or training state, or one of a kind that cannot be merged.
@@ -101,7 +102,8 @@ def read_adapter(path: Path) -> Adapter:
             raise CheckpointError(f"{tensor.file} holds several adapters of {match['module']}; keep the one to merge.")
         else:
             halves[match["module"]][match["side"]] = tensor
-    adapter.assumed_alpha = bool(halves) and "lora_alpha" not in settings
+    adapter.assumed_alpha = bool(halves) and "lora_alpha" not in settings and alpha is None
+    settings = {"lora_alpha": DEFAULT_ALPHA if alpha is None else alpha, **settings}
     for module, sides in halves.items():
         adapter.updates[f"{module}.weight"] = _update(path, module, sides, settings)
     return adapter
@@ -131,7 +133,7 @@ def _update(path: Path, module: str, sides: Mapping[str, StoredTensor], settings
         )
     if a.dtype is None or b.dtype is None:
         raise CheckpointError(f"The LoRA of {module} in {a.file} is not stored as floating-point numbers.")
-    alpha = settings.get("lora_alpha", DEFAULT_ALPHA)
+    alpha = settings["lora_alpha"]
     return LowRankUpdate(a, b, alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank)
 
 

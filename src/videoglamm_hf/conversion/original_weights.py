@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 
 from ..errors import CheckpointError
-from .checkpoint_reader import StoredTensor, TensorReader
+from .checkpoint_reader import StoredTensor, TensorReader, all_finite
 from .original_keys import EMBEDDINGS, LM_HEAD, Assignment, source_key
-from .verification import all_finite
 
 VOCABULARY_KEYS = (EMBEDDINGS, LM_HEAD)
 

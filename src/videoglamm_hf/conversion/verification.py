@@ -15,7 +15,7 @@ from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..prompting import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
-from .checkpoint_reader import StoredTensor, TensorReader, find_weights, read_json
+from .checkpoint_reader import StoredTensor, TensorReader, all_finite, find_weights, read_json
 
 _FRAME_SIDE = 64
 _LM_HEAD = "lm_head.weight"
@@ -154,11 +154,6 @@ def _values(known: dict[str, Any], progress: bool) -> str:
         if not all_finite(reader.read(stored)):
             raise CheckpointError(f"{name} in {stored.file.name} holds NaN or infinite values.")
     return "all finite"
-
-
-def all_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite, without an array of the tensor's size: least and greatest carry a NaN."""
-    return not tensor.numel() or all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
 
 
 def _processor(folder: Path, known: dict[str, Any]) -> str:
