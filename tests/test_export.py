@@ -125,5 +125,7 @@ def test_what_cannot_be_exported(original_tiny, converted_tiny, tmp_path):
     kept.write_text(json.dumps({**json.loads(kept.read_text()), "seg_token_idx": 7}))
     refused(r"\[SEG\] is token 7, the model says 319", broken)
     tensors = load_file(broken / "model.safetensors")
+    save_file({**tensors, "lm_head.weight": torch.ones(2, dtype=torch.int8)}, broken / "model.safetensors")
+    refused("lm_head.weight .*quantised", broken, like=original_tiny)
     save_file({**tensors, "adapter.weight": torch.ones(2)}, broken / "model.safetensors")
     refused("adapter.weight .*no place in the original.*merge_and_unload", broken, like=original_tiny)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from tests.original_layouts import (
     language_tensors,
     lora_tensors,
+    write_deepspeed,
     write_internvideo2,
     write_language_model,
     write_sam2,
@@ -657,6 +658,11 @@ def test_adapters_that_are_not_there_or_incomplete(original, tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "latest").write_text("../../etc")
     adapter(original, "DeepSpeed folder without ../../etc", tmp_path / "state")
+    write_deepspeed(tmp_path / "zero3", {"model.norm.weight": torch.empty(0)})
+    adapter(original, r"ZeRO-3 state.*zero_to_fp32.py", tmp_path / "zero3")
+    write_deepspeed(tmp_path / "objects", {NORM: torch.ones(64), "payload": _Payload(tmp_path / "executed")})
+    adapter(original, r"unsafe.*zero_to_fp32.py", tmp_path / "objects")
+    assert not (tmp_path / "executed").exists()
 
 
 def test_half_an_adapter_or_two(original, tmp_path):

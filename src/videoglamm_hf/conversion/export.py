@@ -25,6 +25,8 @@ from .original_keys import POINT_EMBEDDINGS, SECOND_COPY, SPATIAL_PREFIX, source
 
 PathLike = str | os.PathLike
 
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the export to a parser."""
@@ -118,6 +120,11 @@ def original_names(stored: Mapping[str, StoredTensor]) -> dict[str, tuple[Stored
         if name in SECOND_COPY.values():
             continue
         key = source_key(name)
+        if tensor.dtype not in _DTYPES:
+            raise CheckpointError(
+                f"{name} in {tensor.file} is not stored in float32, float16 or bfloat16; quantised models cannot be "
+                "exported. Export the model they were made from."
+            )
         if key is None:
             raise CheckpointError(
                 f"{name} in {tensor.file} has no place in the original. Adapters are merged before exporting "

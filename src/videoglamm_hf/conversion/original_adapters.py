@@ -151,7 +151,13 @@ def _check_kind(path: Path, settings: Mapping[str, Any]) -> None:
 def _folder_tensors(folder: Path) -> dict[str, StoredTensor]:
     step = _deepspeed_step(folder)
     if step is not None:
-        found = read_files([step / _MODEL_STATES])
+        try:
+            found = read_files([step / _MODEL_STATES])
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error} DeepSpeed may put more than tensors into its states: zero_to_fp32.py, which it leaves in "
+                f"{folder}, makes a file of tensors only."
+            ) from error
         if not any(tensor.shape and 0 not in tensor.shape for tensor in found.values()):
             raise CheckpointError(
                 f"{step} holds a ZeRO-3 state, whose weights are in pieces; run DeepSpeed's zero_to_fp32.py in "
