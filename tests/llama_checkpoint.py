@@ -71,6 +71,7 @@ def write_llama(folder: Path) -> Path:
     for name in ("sliding_window", "embd_pdrop", "resid_pdrop", "original_max_position_embeddings", "seg_token_idx"):
         original.pop(name)
     changes = {"num_key_value_heads": KV_HEADS, "rope_scaling": ROPE, "rope_theta": 500000.0, "intermediate_size": 112}
+    changes["max_position_embeddings"] = 131072
     (folder / "config.json").write_text(
         json.dumps({**original, **changes, "vocab_size": rows, "eos_token_id": None, "pad_token_id": None})
     )
