@@ -5,10 +5,8 @@ import functools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import weakref
 from pathlib import Path
 
@@ -28,7 +26,7 @@ from tests.tiny_checkpoint import (
     write_weights,
 )
 from videoglamm_hf import OutputError, VideoGlammConfig
-from videoglamm_hf.conversion import convert, convert_videoglamm, original_parts
+from videoglamm_hf.conversion import checkpoint_reader, convert, convert_videoglamm, original_parts
 from videoglamm_hf.conversion.checkpoint_reader import StoredTensor, find_weights
 from videoglamm_hf.conversion.checkpoint_writer import plan_shards, write_safetensors
 from videoglamm_hf.conversion.original_config import build_config
@@ -161,7 +159,8 @@ def test_missing_targets_can_be_named_as_the_original_names_them(published_targe
         ),
         ("model.visual_model.memory_encoder.fuser.layers.1.gammas", []),
         ("model.visual_model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", list(GAUSSIANS)),
-        ("model.visual_model.no_obj_embed_spatial", []),
+        ("model.visual_model.no_obj_embed_spatial", ["pixel_decoder.occlusion_spatial_embedding_parameter"]),
+        ("model.visual_model.no_obj_embed", []),
         ("model.layers.٣.input_layernorm.weight", []),
         ("base_model.model.lm_head.weight", []),
     ],
@@ -590,6 +589,18 @@ def test_one_tensor_at_a_time_is_in_memory(tmp_path):
     assert len(files) == 4 and len(find_weights(tmp_path)) == 20
 
 
+@pytest.mark.parametrize("container", ["bin", "safetensors"])
+def test_a_mapped_file_is_opened_anew_after_a_while(tmp_path, monkeypatch, container):
+    tensors = {f"t{i}": torch.full((1000,), float(i)) for i in range(10)}
+    write_weights(tmp_path, tensors, container=container)
+    stored, opened = find_weights(tmp_path), []
+    monkeypatch.setattr(checkpoint_reader, "_BYTES_PER_OPENING", 3 * 4000)
+    open_, reader = checkpoint_reader._open, checkpoint_reader.TensorReader()
+    monkeypatch.setattr(checkpoint_reader, "_open", lambda path: opened.append(path) or open_(path))
+    assert same({name: reader.read(place).clone() for name, place in stored.items()}, tensors)
+    assert len(opened) == 4
+
+
 def test_plan_shards_keeps_order_and_limits():
     assert plan_shards({"a": 3, "b": 2, "c": 9, "d": 1}, 5) == [["a", "b"], ["c"], ["d"]]
     assert plan_shards({"a": 1}, 5) == [["a"]]
@@ -637,32 +648,55 @@ def test_a_failing_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (output / "old").exists()
 
 
-def test_a_killed_run_leaves_no_output_and_does_not_hinder_the_next(original_tiny, tmp_path, reference, capsys):
-    output = tmp_path / "out"
-    code = (
-        "import sys, time\n"
-        "from videoglamm_hf.conversion import convert\n"
-        "write = convert.write_safetensors\n"
-        "def slow(folder, *args):\n"
-        "    write(folder, *args)\n"
-        "    time.sleep(600)\n"
-        "convert.write_safetensors = slow\n"
-        "convert.convert_videoglamm(sys.argv[1], sys.argv[2], config=sys.argv[3])\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, original_tiny, output, TINY_CONFIG], stderr=subprocess.PIPE
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob(".out.*/model.safetensors")) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read().decode()
-            time.sleep(0.1)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert not output.exists() and list(tmp_path.glob(".out.*"))
-    assert same(quiet(original_tiny, output, progress=True), reference)
-    assert "interrupted conversions, delete them" in capsys.readouterr().out
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from videoglamm_hf.conversion import convert
+from videoglamm_hf import output_folder, VideoGlammProcessor
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def dying(tensors):
+    for number, pair in enumerate(tensors):
+        if number == 100:
+            kill()
+        yield pair
+
+def killed(moment, output):
+    if moment == "weights":
+        convert.tqdm = lambda tensors, **_: dying(tensors)
+    elif moment == "config":
+        VideoGlammProcessor.save_pretrained = kill
+    else:  # the old folder is moved away, the new one not yet in its place
+        rename = Path.rename
+        Path.rename = lambda self, to: kill() if "incomplete" in self.name else rename(self, to)
+    convert.convert_videoglamm(sys.argv[1], output, config=sys.argv[3], overwrite=True)
+
+for moment in ("weights", "config", "swap"):
+    child = os.fork()
+    if child == 0:
+        killed(moment, Path(sys.argv[2]) / moment / "out")
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+"""
+
+
+def test_killed_runs_leave_no_output_and_do_not_hinder_the_next(original_tiny, tmp_path, reference, capsys):
+    (tmp_path / "swap" / "out").mkdir(parents=True)
+    (tmp_path / "swap" / "out" / "old").touch()
+    command = [sys.executable, "-c", KILLED, original_tiny, tmp_path, TINY_CONFIG]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for moment in ("weights", "config", "swap"):
+        place = tmp_path / moment
+        assert not (place / "out").exists() and list(place.glob(".out.*"))
+        # Only what is whole has a configuration.
+        assert bool(list(place.glob(".out.*/config.json"))) is (moment == "swap")
+    assert list((tmp_path / "swap").glob(".out.*.replaced/old"))
+    for moment in ("weights", "swap"):
+        assert same(quiet(original_tiny, tmp_path / moment / "out", progress=True), reference)
+        assert "interrupted conversions, delete them" in capsys.readouterr().out
 
 
 def test_the_command_line_script(original_tiny, tmp_path, reference):
@@ -680,9 +714,13 @@ def test_options_reach_the_converter(monkeypatch, capsys):
     seen = {}
     monkeypatch.setattr(convert, "convert_videoglamm", lambda *paths, **options: seen.update(options, paths=paths))
     line = "--checkpoint a --output b --clip c --internvideo2 d --sam2 e --config f --dtype float16 --overwrite"
+    line += " --adapter g --adapter h --lora-alpha 32 --untrained-parts"
     convert.run(parser.parse_args(line.split()))
     assert seen == {
         "paths": ("a", "b"),
+        "adapters": ["g", "h"],
+        "lora_alpha": 32.0,
+        "untrained_parts": True,
         "clip": "c",
         "internvideo2": "d",
         "sam2": "e",

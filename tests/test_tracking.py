@@ -1,8 +1,11 @@
 """The tracker: the same masks as transformers' SAM 2 session, in bounded memory, in any order of frames."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from tests.tiny_checkpoint import frames, gt_masks
@@ -50,6 +53,32 @@ def test_given_masks_are_tracked_as_by_transformers_session(model, resized, prom
         assert (logits - steps[t]).abs().max() < 2e-2, t
         assert ((logits > 0) != (steps[t] > 0)).float().mean() < 5e-4
     assert sorted(steps) == list(range(NUM_FRAMES))
+
+
+def test_sam2_1_is_tracked_as_by_transformers_session(model, resized):
+    """Its pointers tell how far back they lie, relative to the length of the video."""
+    config = copy.deepcopy(model.pixel_decoder.config)
+    config.enable_temporal_pos_encoding_for_object_pointers = config.enable_occlusion_spatial_embedding = True
+    decoder = Sam2VideoModel(config).eval()
+    decoder.load_state_dict(model.pixel_decoder.state_dict(), strict=False)
+    generator = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(decoder.temporal_positional_encoding_projection_layer.weight, std=3, generator=generator)
+    torch.nn.init.normal_(decoder.occlusion_spatial_embedding_parameter, generator=generator)
+    given = torch.from_numpy(gt_masks(1, 1, SIZE, SIZE)[:, 0])
+    pixels = normalize_grounding_frames(resized, SIZE, torch.float32)
+    session = Sam2VideoInferenceSession(video=pixels, video_height=48, video_width=64, dtype=torch.float32)
+    session.add_mask_inputs(session.obj_id_to_idx(0), 0, given[None])
+    session.obj_with_new_inputs.append(0)
+    expected = [output.pred_masks[:, 0] for output in decoder.propagate_in_video_iterator(session, start_frame_idx=0)]
+    # Beside it another, longer video, which must not matter.
+    frames_, sizes = [resized, resized.repeat(3, 1, 1, 1)[: NUM_FRAMES + 5]], [(48, 64), (48, 64)]
+    with torch.no_grad():
+        steps = list(iter_masks(decoder, [given, given], frames_, sizes, TrackingOptions()))
+    found = [step.logits for step in steps if step.sequence_index == 0]
+    assert len(found) == len(expected) == NUM_FRAMES
+    assert max((a - b).abs().max() for a, b in zip(found, expected, strict=True)) < 2e-2
+    other = [step.logits for step in steps if step.sequence_index == 1][:NUM_FRAMES]
+    assert max((a - b).abs().max() for a, b in zip(other, expected, strict=True)) > 0.1
 
 
 @pytest.mark.parametrize("mode", ["video", "framewise"])

@@ -239,9 +239,12 @@ def _encode_memory(
     return FrameMemory(memory, position[:, :1], pointers)
 
 
-def new_memory_bank(decoder: Sam2VideoModel, gradient_frames: int | None = None) -> MemoryBank:
-    """An empty bank of the size the decoder was trained with."""
-    return MemoryBank(decoder.num_maskmem, decoder.config.max_object_pointers_in_encoder, gradient_frames)
+def new_memory_bank(
+    decoder: Sam2VideoModel, gradient_frames: int | None = None, num_frames: int | None = None
+) -> MemoryBank:
+    """An empty bank of the size the decoder was trained with, at most that of a video of `num_frames`."""
+    most = decoder.config.max_object_pointers_in_encoder
+    return MemoryBank(decoder.num_maskmem, most if num_frames is None else min(num_frames, most), gradient_frames)
 
 
 def resize_mask_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

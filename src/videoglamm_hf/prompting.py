@@ -55,6 +55,37 @@ PHI3_CHAT_TEMPLATE = (
     "{{- '<|assistant|>\\n' if add_generation_prompt else '' -}}"
 )
 
+# Llama's conversation as the original writes it (`conv_llama_3`): no tokens but the one that ends an answer.
+LLAMA3_CHAT_TEMPLATE = (
+    "{%- if messages[0].role == 'system' -%}"
+    "{%- set system = messages[0].content[0].text -%}{%- set turns = messages[1:] -%}"
+    "{%- else -%}"
+    "{%- set system = 'A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user\\'s questions.' -%}"
+    "{%- set turns = messages -%}"
+    "{%- endif -%}"
+    "{{- system + ' ' -}}"
+    "{%- for turn in turns -%}"
+    "{%- if turn.role == 'user' -%}"
+    "{{- 'USER: ' -}}"
+    "{%- for part in turn.content if part.type == 'image' -%}"
+    "{{- ('<im_start><image><im_end>' if image_start_end else '<image>') + '\\n' -}}"
+    "{%- endfor -%}"
+    "{%- for part in turn.content if part.type == 'video' -%}"
+    "{{- ('<vid_start><video><vid_end>' if image_start_end else '<video>') + '\\n' -}}"
+    "{%- endfor -%}"
+    "{%- for part in turn.content if part.type == 'text' -%}{{- part.text -}}{%- endfor -%}"
+    "{{- ' ' -}}"
+    "{%- else -%}"
+    "{{- 'ASSISTANT:' -}}"
+    "{%- generation -%}"
+    "{{- ' ' -}}{%- for part in turn.content -%}{{- part.text -}}{%- endfor -%}{{- '<|end_of_text|>' -}}"
+    "{%- endgeneration -%}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{{- 'ASSISTANT:' if add_generation_prompt else '' -}}"
+)
+
 # Stand-in of the n-th typed text in a rendered template; private-use characters no template writes.
 _STAND_IN = "\ue000{}\ue001"
 _STAND_IN_PATTERN = re.compile("\ue000(\\d+)\ue001")
@@ -210,39 +241,56 @@ class PromptEncoder:
         if self.has_dummy_space and starts:
             first = merged[0]
             if first.is_token:
-                merged.insert(0, Piece(" ", False, first.is_answer))
+                merged.insert(0, _Run(" ", False, first.answer[:1]))
             else:
-                merged[0] = Piece(" " + first.text, False, first.is_answer)
+                merged[0] = _Run(" " + first.text, False, first.answer[:1] + first.answer)
         encoded: list[tuple[list[int], bool]] = []
         strip_left = False
         for i, piece in enumerate(merged):
             following = merged[i + 1] if i + 1 < len(merged) else None
             if piece.is_token:
                 token_id, token = self.added[piece.text]
-                encoded.append(([token_id], piece.is_answer))
+                encoded.append(([token_id], piece.answer[0]))
                 strip_left = token.rstrip
                 continue
             # The slow tokenizer writes the SentencePiece underline as a space before anything else.
             text = piece.text.replace("▁", " ") if self.has_dummy_space else piece.text
-            text = text.lstrip() if strip_left else text
+            answer = piece.answer
+            if strip_left:
+                answer = answer[len(text) - len(text.lstrip()) :]
+                text = text.lstrip()
             if following is not None and self.added[following.text][1].lstrip:
                 text = text.rstrip()
             strip_left = False
             absorbed = following is not None and following.text in self.absorbing
             if i == 0 and starts and text == " " and self.has_dummy_space and absorbed:
                 continue
-            encoded.append((self._plain.encode(text, add_special_tokens=False).ids, piece.is_answer))
+            tokens = self._plain.encode(text, add_special_tokens=False)
+            # A token is the answer's if its last character is.
+            whose = [answer[max(end, 1) - 1] for _, end in tokens.offsets]
+            for is_answer, group in itertools.groupby(zip(tokens.ids, whose, strict=True), key=lambda pair: pair[1]):
+                encoded.append(([i for i, _ in group], is_answer))
         return encoded
 
 
-def _merge_texts(pieces: Sequence[Piece]) -> list[Piece]:
+@dataclass(frozen=True)
+class _Run:
+    """A token, or what the tokenizer sees as one text; `answer` says of every character whether it is an answer's."""
+
+    text: str
+    is_token: bool
+    answer: tuple[bool, ...]
+
+
+def _merge_texts(pieces: Sequence[Piece]) -> list[_Run]:
     """Adjacent texts are one text to the tokenizer, whoever wrote them."""
-    merged: list[Piece] = []
+    merged: list[_Run] = []
     for piece in pieces:
+        answer = (piece.is_answer,) * len(piece.text)
         if merged and not piece.is_token and not merged[-1].is_token:
-            merged[-1] = Piece(merged[-1].text + piece.text, False, merged[-1].is_answer or piece.is_answer)
+            merged[-1] = _Run(merged[-1].text + piece.text, False, merged[-1].answer + answer)
         else:
-            merged.append(piece)
+            merged.append(_Run(piece.text, piece.is_token, answer))
     return merged
 
 

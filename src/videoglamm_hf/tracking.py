@@ -233,13 +233,16 @@ def iter_decided(
     if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
         raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
     active = [i for i, embeddings in enumerate(prompts) if len(embeddings) and len(frames[i])]
-    in_step = options.prompt_frame == 0 and options.mask_mode != "anchored"
+    # SAM 2.1 encodes the distance to a pointer relative to the length of the video: no two videos in one batch.
+    relative = decoder.config.enable_temporal_pos_encoding_for_object_pointers
+    in_step = options.prompt_frame == 0 and options.mask_mode != "anchored" and not relative
     driver = {"video": _video, "framewise": _framewise, "anchored": _anchored}[options.mask_mode]
     encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
     try:
         for samples in [active] if in_step else [[i] for i in active]:
             if samples:
-                groups = _groups(decoder, prompts, samples, options)
+                longest = max(len(frames[i]) for i in samples)
+                groups = _groups(decoder, prompts, samples, options, longest)
                 yield from driver(decoder, encoder, groups, {i: len(frames[i]) for i in samples}, options)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -252,7 +255,11 @@ def iter_decided(
 
 
 def _groups(
-    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], samples: Sequence[int], options: TrackingOptions
+    decoder: Sam2VideoModel,
+    prompts: Sequence[torch.Tensor],
+    samples: Sequence[int],
+    options: TrackingOptions,
+    num_frames: int,
 ) -> list[_Group]:
     owners = [i for i in samples for _ in range(len(prompts[i]))]
     embeddings = torch.cat([prompts[i] for i in samples])
@@ -265,7 +272,7 @@ def _groups(
         _Group(
             owners[start : start + size],
             embeddings[start : start + size],
-            new_memory_bank(decoder, options.gradient_frames),
+            new_memory_bank(decoder, options.gradient_frames, num_frames),
         )
         for start in range(0, len(owners), size)
     ]

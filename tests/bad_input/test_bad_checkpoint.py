@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from tests.tiny_checkpoint import TINY_CONFIG, state_dict
+from tests.original_layouts import (
+    language_tensors,
+    lora_tensors,
+    write_deepspeed,
+    write_internvideo2,
+    write_language_model,
+    write_sam2,
+    write_videogpt_plus,
+)
+from tests.tiny_checkpoint import TINY_CONFIG
 from videoglamm_hf import CheckpointError, OutputError, VideoGlammError
 from videoglamm_hf.conversion import checkpoint_writer, convert_videoglamm, original_parts
 from videoglamm_hf.conversion.checkpoint_reader import TensorReader, read_files
@@ -85,8 +95,8 @@ def test_no_such_folder_and_a_file(tmp_path):
     [
         ([], "no model weights"),
         (["config.json"], "no model weights"),
-        (["adapter_config.json", "non_lora_trainables.bin"], "LoRA adapter; merge"),
-        (["latest", "config.json"], "DeepSpeed"),
+        (["adapter_config.json", "non_lora_trainables.bin"], "LoRA adapter; give its base"),
+        (["latest", "config.json"], "DeepSpeed training state; give what"),
     ],
 )
 def test_folders_that_are_no_checkpoint(tmp_path, files, expected):
@@ -286,9 +296,10 @@ def test_a_missing_layer(original):
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("model.something_else.weight", "released checkpoint"),
-        (f"{GROUNDING}no_obj_embed_spatial", "SAM 2.0"),
+        ("model.something_else.weight", "checkpoint of the original"),
+        (f"{GROUNDING}no_obj_embed", "SAM 2"),
         ("model.layers.0.self_attn.qkv_proj.lora_A.weight", "LoRA is not merged"),
+        ("base_model.model.model.norm.weight", "LoRA is not merged"),
         ("model.layers.0.self_attn.q_proj.weight", "Phi-3"),
     ],
 )
@@ -392,14 +403,6 @@ def test_part_files_that_are_not_what_they_should_be(original, tmp_path):
     torch.save({"model": {"weight": torch.ones(2)}}, tmp_path / "other.pt")
     refused(original, "checkpoint has no model.visual_model", sam2=tmp_path / "other.pt")
     refused(original, "checkpoint has no model.vision_tower", internvideo2=tmp_path / "other.pt")
-
-
-def test_an_internvideo2_of_other_frames(original, tmp_path):
-    start = "model.vision_tower."
-    tensors = {key.removeprefix(start): t for key, t in state_dict().items() if key.startswith(start)}
-    tensors["vision_encoder.pos_embed"] = torch.ones(1, 1 + 8 * 256, 96)
-    torch.save({"model": tensors}, tmp_path / "f8.pt")
-    assert "(1, 2049, 96)" in refused(original, "not interpolated", internvideo2=tmp_path / "f8.pt")
 
 
 @pytest.mark.parametrize(
@@ -635,3 +638,156 @@ def test_no_damage_escapes_as_another_error(tmp_path, data, container):
             reader.read(stored)
     except CheckpointError as error:
         assert path.name in str(error)
+
+
+# Adapters
+
+
+def adapter(original: Path, expected: str, *paths: Path, **options) -> str:
+    return refused(original, expected, adapters=paths or [original.parent / "adapter"], **options)
+
+
+def test_adapters_that_are_not_there_or_incomplete(original, tmp_path):
+    adapter(original, "absent does not exist", tmp_path / "absent")
+    (tmp_path / "adapter").mkdir()
+    adapter(original, "no model weights")
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"r": 8, "lora_alpha": 16}')
+    adapter(original, "lacks adapter_model.safetensors")
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"r": "eight"}')
+    adapter(original, "no number for r")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "latest").write_text("../../etc")
+    adapter(original, "DeepSpeed folder without ../../etc", tmp_path / "state")
+    write_deepspeed(tmp_path / "zero3", {"model.norm.weight": torch.empty(0)})
+    adapter(original, r"ZeRO-3 state.*zero_to_fp32.py", tmp_path / "zero3")
+    write_deepspeed(tmp_path / "objects", {NORM: torch.ones(64), "payload": _Payload(tmp_path / "executed")})
+    adapter(original, r"unsafe.*zero_to_fp32.py", tmp_path / "objects")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_half_an_adapter_or_two(original, tmp_path):
+    lora = lora_tensors("V:", language_tensors())
+    name = "base_model.model.model.layers.1.self_attn.qkv_proj.lora_{}.weight"
+    torch.save({k: t for k, t in lora.items() if k != name.format("B")}, tmp_path / "half.bin")
+    adapter(original, "only one half of the LoRA of model.layers.1", tmp_path / "half.bin")
+    torch.save(lora | {name.format("A.other"): lora[name.format("A")]}, tmp_path / "two.bin")
+    adapter(original, "several adapters of model.layers.1", tmp_path / "two.bin")
+    torch.save(lora | {name.format("A"): torch.ones(4, 64)}, tmp_path / "ranks.bin")
+    adapter(original, r"\(4, 64\) and \(192, 8\), no matrices of rank", tmp_path / "ranks.bin")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"peft_type": "IA3"}, "type IA3"), ({"use_dora": True}, "use_dora; merge"), ({"r": 16}, "matrices of rank 16")],
+)
+def test_adapters_of_other_kinds(original, tmp_path, settings, expected):
+    write_videogpt_plus(tmp_path / "adapter", **settings)
+    adapter(original, expected)
+
+
+def test_an_adapter_of_another_base(original, tmp_path):
+    """Another width, another depth, another architecture."""
+    write_videogpt_plus(tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.bin"
+    lora = torch.load(file)
+    key = "base_model.model.model.layers.0.self_attn.qkv_proj.lora_{}.weight"
+    torch.save(lora | {key.format("A"): torch.ones(8, 96), key.format("B"): torch.ones(288, 8)}, file)
+    message = adapter(original, r"trained on another base: .*\(288, 96\), which is \(192, 64\)")
+    assert "microsoft/Phi-3-mini-4k-instruct" in message and FIRST in message
+    for replaced in (".layers.7.", ".layers.0.self_attn.q_"):
+        other = {
+            k.replace(".layers.0.self_attn.qkv_" if "q_" in replaced else ".layers.0.", replaced): t
+            for k, t in lora.items()
+        }
+        torch.save(other, file)
+        adapter(original, "changes 1 weights that the base does not have")
+    torch.save(lora | {"base_model.model.lm_head.weight": torch.ones(320, 96)}, file)
+    adapter(original, r"lm_head.weight has shape \(320, 96\), the base's \(320, 64\)")
+
+
+def test_projectors_of_another_tower(original, tmp_path):
+    write_videogpt_plus(tmp_path / "adapter")
+    key = "base_model.model.model.mm_projector.0.weight"
+    file = tmp_path / "adapter" / "non_lora_trainables.bin"
+    for shape, expected in (((64, 1408), "another base"), ((64, 96, 1), "another base")):
+        torch.save({key: torch.ones(shape)}, file)
+        adapter(original, expected)
+    # Over a language model alone, there is no projector to compare with, but a tower.
+    write_language_model(tmp_path / "phi3")
+    write_internvideo2(tmp_path / "iv2.pt")
+    write_sam2(tmp_path / "sam2.pt")
+    torch.save({key: torch.ones(64, 1408)}, file)
+    files = {"internvideo2": tmp_path / "iv2.pt", "sam2": tmp_path / "sam2.pt", "clip": original / "clip"}
+    message = refused(
+        tmp_path / "phi3",
+        "trained for a temporal tower",
+        adapters=[tmp_path / "adapter"],
+        untrained_parts=True,
+        **files,
+    )
+    assert "width 1408" in message and "--internvideo2" in message and "have 96 and 64" in message
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/outside", "archive/../../outside", "archive\\..\\outside"])
+@pytest.mark.parametrize("place", ["shard", "sam2", "adapter"])
+def test_an_archive_with_entries_that_point_outside(original, tmp_path, place, name):
+    file = tmp_path / "evil.pt"
+    torch.save(torch.load(original / FIRST), file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, b"x")
+    options = {"sam2": {"sam2": file}, "adapter": {"adapters": [file]}}.get(place, {})
+    if place == "shard":
+        replace(original / FIRST, file.read_bytes())
+    refused(original, "unsafe: .*outside the archive", **options)
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_malicious_adapter_runs_nothing(original, tmp_path):
+    trap = tmp_path / "executed"
+    write_videogpt_plus(tmp_path / "adapter")
+    torch.save({NORM: torch.ones(64), "payload": _Payload(trap)}, tmp_path / "adapter" / "non_lora_trainables.bin")
+    adapter(original, "unsafe.*source you trust")
+    assert not trap.exists()
+
+
+def test_a_seg_token_of_another_checkpoint(original):
+    edit_json(original / "config.json", seg_token_idx=32011)
+    refused(original, r"\[SEG\] is token 32011, its tokenizer says 319")
+
+
+# Being stopped
+
+
+@pytest.mark.parametrize(
+    ("moment", "error"),
+    [
+        ("convert.converted_tensors", MemoryError()),
+        ("convert.write_safetensors", KeyboardInterrupt()),
+        ("convert.keep_original_files", OSError(28, "No space left on device")),
+        ("convert.VideoGlammProcessor.save_pretrained", KeyboardInterrupt()),
+        ("convert.VideoGlammConfig.save_pretrained", OSError(5, "I/O")),
+        ("convert.require_verified", MemoryError()),
+    ],
+)
+def test_stopped_at_any_moment_nothing_is_left(original, monkeypatch, moment, error):
+    place = original.parent / "place"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"videoglamm_hf.conversion.{moment}", _raiser(error))
+        with pytest.raises((type(error), OutputError)):
+            convert_videoglamm(original, place / "out", config=TINY_CONFIG, progress=False)
+    assert not place.exists() or not list(place.iterdir())
+
+
+def test_what_was_written_is_read_again_before_it_appears(original, monkeypatch):
+    """A disk that flips a bit: the folder never appears."""
+    write = checkpoint_writer.write_safetensors
+
+    def flipping(folder, *arguments):
+        (file,) = write(folder, *arguments)
+        contents = bytearray(file.read_bytes())
+        contents[-4:] = b"\x00\x00\x80\x7f"  # infinity
+        file.write_bytes(contents)
+        return [file]
+
+    monkeypatch.setattr("videoglamm_hf.conversion.convert.write_safetensors", flipping)
+    refused(original, "values: .* holds NaN or infinite values")

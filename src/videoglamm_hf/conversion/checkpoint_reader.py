@@ -7,9 +7,11 @@ their format allows it, so that only the tensors asked for come into memory.
 import json
 import pickle
 import re
+import sys
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -24,6 +26,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _REFUSED = re.compile(
     r"unsupported (global|class|operand)\b[^\n]*?(?=\.\s|\.?$| was not an)", re.IGNORECASE | re.MULTILINE
 )
+# Opening costs as much as reading some megabytes.
+_BYTES_PER_OPENING = 2**29
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -50,11 +54,16 @@ class StoredTensor:
 
 
 class TensorReader:
-    """Reads tensors from files, keeping only the file used last open."""
+    """Reads tensors from files, keeping only the file used last open.
+
+    A mapped file stays in memory as far as it was read; so it is opened anew every now and then, and resident memory
+    does not grow with the size of a file.
+    """
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._contents: Any = None
+        self._bytes_left = 0
 
     def read(self, stored: StoredTensor) -> torch.Tensor:
         """The tensor on the CPU, as it is stored (possibly memory-mapped: do not write to it).
@@ -62,10 +71,12 @@ class TensorReader:
         Raises:
             CheckpointError: If the file cannot be read.
         """
-        if self._path != stored.file:
-            self._path, self._contents = None, None
+        if self._path != stored.file or self._bytes_left <= 0:
+            self.close()
             self._contents = _open(stored.file)
             self._path = stored.file
+            self._bytes_left = _BYTES_PER_OPENING if _is_mapped(stored.file) else sys.maxsize
+        self._bytes_left -= torch.Size(stored.shape).numel() * (stored.dtype or torch.float64).itemsize
         if isinstance(self._contents, Mapping):
             return self._contents[stored.name]
         try:
@@ -136,6 +147,11 @@ def read_files(files: Iterable[Path]) -> dict[str, StoredTensor]:
     return found
 
 
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite, without an array of the tensor's size: least and greatest carry a NaN."""
+    return not tensor.numel() or all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
+
+
 def _read_indexed(index: Path) -> dict[str, StoredTensor]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
@@ -190,9 +206,12 @@ def _open(path: Path) -> Any:
         except Exception as error:
             raise _damaged(path, error) from error
     try:
-        # Files from before torch 1.6 are no zip archives and cannot be mapped.
-        mapped = start.startswith(_ZIP_MAGIC)
+        mapped = _is_mapped(path)
+        if mapped:
+            _check_names(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         refused = _REFUSED.search(str(error))
         # "Unsupported global": surely an object; "unsupported operand": an object, or bytes that are no pickle.
@@ -207,6 +226,26 @@ def _open(path: Path) -> Any:
     except Exception as error:
         raise _damaged(path, error) from error
     return _state_dict(path, contents)
+
+
+def _is_mapped(path: Path) -> bool:
+    """Whether a file is read piece by piece: pickles from before torch 1.6 are no zip archives and cannot be."""
+    if path.suffix == ".safetensors":
+        return True
+    with path.open("rb") as stream:
+        return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+
+
+def _check_names(path: Path) -> None:
+    """Refuses an archive whose entries would land outside it: torch never writes such, and other tools unpack them."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    outside = [name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name]
+    if outside:
+        raise CheckpointError(
+            f"{path} is unsafe: it holds entries that point outside the archive ({outside[0]!r}). Get the weights "
+            "from a source you trust."
+        )
 
 
 def _state_dict(path: Path, contents: Any) -> dict[str, torch.Tensor]:
@@ -261,13 +300,10 @@ def _reason(error: Exception) -> str:
 def _what_else(folder: Path) -> str:
     """A hint for folders that hold another stage of the original's training."""
     if (folder / "adapter_config.json").exists() or (folder / "non_lora_trainables.bin").exists():
-        return (
-            "It looks like a LoRA adapter; merge it into its base model first, with the original's own save "
-            "step (--save_hf_model)."
-        )
+        return "It looks like a LoRA adapter; give its base model as --checkpoint and this folder as --adapter."
     if (folder / "latest").exists() or any(folder.glob("global_step*")):
         return (
-            "It looks like a DeepSpeed training state; consolidate and merge it first, with zero_to_fp32.py "
-            "and the original's own save step (--save_hf_model)."
+            "It looks like a DeepSpeed training state; give what the training started from as --checkpoint (and "
+            "--adapter), and this folder as the last --adapter."
         )
     return "Give the folder that holds config.json and the weights of the released checkpoint."

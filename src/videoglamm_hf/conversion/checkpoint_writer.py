@@ -36,7 +36,7 @@ def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
 def write_safetensors(
     folder: Path,
     shapes: Mapping[str, tuple[int, ...]],
-    dtype: torch.dtype,
+    dtype: torch.dtype | Mapping[str, torch.dtype],
     tensors: Iterable[tuple[str, torch.Tensor]],
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> list[Path]:
@@ -47,7 +47,7 @@ def write_safetensors(
     Args:
         folder: Where to write.
         shapes: Shape of every tensor, in the order they come.
-        dtype: float32, float16 or bfloat16, of every tensor.
+        dtype: float32, float16 or bfloat16, of every tensor or by name.
         tensors: `(name, tensor)` in the order of `shapes`.
         max_shard_bytes: Most bytes of tensors in one file.
 
@@ -57,7 +57,8 @@ def write_safetensors(
     Raises:
         OutputError: If the disk is too small or a file cannot be written.
     """
-    sizes = {name: torch.Size(shape).numel() * dtype.itemsize for name, shape in shapes.items()}
+    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
+    sizes = {name: torch.Size(shape).numel() * dtypes[name].itemsize for name, shape in shapes.items()}
     total = sum(sizes.values())
     free = shutil.disk_usage(folder).free
     if free < total:
@@ -73,10 +74,10 @@ def write_safetensors(
     stream = iter(tensors)
     for file_name, shard in zip(names, shards, strict=True):
         with explained_writes(folder / file_name), (folder / file_name).open("wb") as file:
-            file.write(_header(shard, shapes, sizes, dtype))
+            file.write(_header(shard, shapes, sizes, dtypes))
             for name in shard:
                 came, tensor = next(stream)
-                if (came, tuple(tensor.shape), tensor.dtype) != (name, tuple(shapes[name]), dtype):
+                if (came, tuple(tensor.shape), tensor.dtype) != (name, tuple(shapes[name]), dtypes[name]):
                     raise RuntimeError(f"tensor {came} came where {name} of {shapes[name]} was announced")
                 # In pieces of one memory view: no second copy of the tensor.
                 file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
@@ -96,14 +97,17 @@ def write_safetensors(
 
 
 def _header(
-    names: list[str], shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int], dtype: torch.dtype
+    names: list[str],
+    shapes: Mapping[str, tuple[int, ...]],
+    sizes: Mapping[str, int],
+    dtypes: Mapping[str, torch.dtype],
 ) -> bytes:
     """The start of a safetensors file: the header's length as uint64, then JSON padded to 8 bytes."""
     header: dict = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name in names:
         header[name] = {
-            "dtype": _SAFETENSORS_DTYPES[dtype],
+            "dtype": _SAFETENSORS_DTYPES[dtypes[name]],
             "shape": list(shapes[name]),
             "data_offsets": [offset, offset + sizes[name]],
         }

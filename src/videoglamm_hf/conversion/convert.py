@@ -1,6 +1,11 @@
-"""`videoglamm convert`: an original VideoGLaMM checkpoint to a folder that transformers loads."""
+"""`videoglamm convert`: a checkpoint of the original VideoGLaMM to a folder that transformers loads.
+
+The checkpoint is the release, or a language model (Phi-3, Llama) with --adapter, --internvideo2, --sam2 and --clip
+around it. One of these three parts without --checkpoint becomes a folder of its own.
+"""
 
 import argparse
+import itertools
 import os
 import sys
 from collections import Counter
@@ -10,7 +15,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedTokenizerBase
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
@@ -18,26 +23,60 @@ from ..image_streams import CLIP_MEAN, CLIP_STD
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..output_folder import check_output, explained_writes, leftovers, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
-from ..prompting import SEG_TOKEN
+from ..prompting import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE, SEG_TOKEN
 from .checkpoint_reader import find_weights, read_json
 from .checkpoint_writer import write_safetensors
+from .convert_part import convert_part
+from .original_adapters import DEFAULT_ALPHA, Adapter, read_adapter
 from .original_config import build_config
+from .original_files import keep_original_files
 from .original_keys import EMBEDDINGS, Assignment, assign
-from .original_parts import PUBLISHED_CLIP, Sources, gather_sources
+from .original_parts import PUBLISHED_CLIP, Sources, gather_sources, with_new_rows
 from .original_tokenizer import add_placeholders, load_original_tokenizer
-from .original_weights import VOCABULARY_KEYS, check_assignment, converted_tensors
+from .original_weights import (
+    VOCABULARY_KEYS,
+    check_assignment,
+    converted_tensors,
+    is_new_in_training,
+    untrained_tensors,
+)
+from .verification import require_verified, target_shapes
 
 PathLike = str | os.PathLike
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
-# Phi-3 ends a turn with one of these, whatever its end-of-sequence token is called.
-_END_TOKENS = ("<|end|>", "<|endoftext|>")
+# The original's conversations, by the language model's type.
+CHAT_TEMPLATES = {"phi3": PHI3_CHAT_TEMPLATE, "llama": LLAMA3_CHAT_TEMPLATE}
+
+# Phi-3 and Llama end a turn with one of these, whatever their end-of-sequence token is called.
+_END_TOKENS = ("<|end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the conversion to a parser."""
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="folder of the original checkpoint")
+    parser.add_argument(
+        "--checkpoint", metavar="DIR", help="folder of the original checkpoint, or of a language model (Phi-3, Llama)"
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="LoRA and trained modules laid over the checkpoint: VideoGPT+'s folder, a DeepSpeed folder, or a "
+        "consolidated state dict; again for the next one",
+    )
+    parser.add_argument(
+        "--lora-alpha",
+        type=float,
+        metavar="NUMBER",
+        help=f"LoRA's alpha where an adapter's files do not say it (default: {DEFAULT_ALPHA}, the original's)",
+    )
+    parser.add_argument(
+        "--untrained-parts",
+        action="store_true",
+        help="start projectors, [SEG] projection and the row of [SEG] at new values if no file holds them",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
         "--clip",
@@ -66,9 +105,25 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         VideoGlammError: As [`convert_videoglamm`] does.
     """
+    if args.checkpoint is None:
+        if args.adapter or args.untrained_parts:
+            raise CheckpointError("--adapter and --untrained-parts need a --checkpoint to add to.")
+        convert_part(
+            args.output,
+            clip=args.clip,
+            internvideo2=args.internvideo2,
+            sam2=args.sam2,
+            config=_given_config(args.config),
+            dtype=None if args.dtype is None else DTYPES[args.dtype],
+            overwrite=args.overwrite,
+        )
+        return
     convert_videoglamm(
         args.checkpoint,
         args.output,
+        adapters=args.adapter,
+        lora_alpha=args.lora_alpha,
+        untrained_parts=args.untrained_parts,
         clip=args.clip,
         internvideo2=args.internvideo2,
         sam2=args.sam2,
@@ -97,6 +152,9 @@ def convert_videoglamm(
     checkpoint: PathLike,
     output: PathLike,
     *,
+    adapters: Sequence[PathLike] = (),
+    lora_alpha: float | None = None,
+    untrained_parts: bool = False,
     clip: PathLike | None = None,
     internvideo2: PathLike | None = None,
     sam2: PathLike | None = None,
@@ -108,11 +166,17 @@ def convert_videoglamm(
     """Converts an original checkpoint to a folder with weights, configuration, tokenizer and processor.
 
     Args:
-        checkpoint: Folder of the release: pickled or safetensors weights, `config.json`, tokenizer files.
-        output: Folder to write. It appears only when complete.
+        checkpoint: Folder of the release, or of a language model (Phi-3, Llama) that the parts below are put around:
+            pickled or safetensors weights, `config.json`, tokenizer files.
+        output: Folder to write. It appears only when complete and verified.
+        adapters: What is laid over the checkpoint and its parts, in order: VideoGPT+'s folder, where training starts;
+            a training state. LoRA is merged in float32, `W + alpha / r * B A`.
+        lora_alpha: LoRA's alpha where an adapter's files do not say it; the original's 16 by default.
+        untrained_parts: Give projectors, [SEG] projection and the row of [SEG] new values if no file holds them.
         clip: CLIP's folder or Hub id. Its weights are needed only if the checkpoint does not hold the spatial
             tower. By default a folder `clip` inside the checkpoint, else the published CLIP from the Hub.
-        internvideo2: InternVideo2's own file; replaces the checkpoint's temporal tower.
+        internvideo2: InternVideo2's own file; replaces the checkpoint's temporal tower. Positions for another number
+            of frames than that tower's (else the published 4) are interpolated in time.
         sam2: SAM 2's own file; replaces the checkpoint's pixel decoder, its trained mask decoder included.
         config: Any part of a [`VideoGlammConfig`], as a JSON file or a dict.
         dtype: `float32`, `float16` or `bfloat16`; by default that of the checkpoint's embeddings.
@@ -131,14 +195,28 @@ def convert_videoglamm(
     clip = None if clip is None else str(clip)
     inputs = [
         checkpoint,
-        *(Path(path).expanduser() for path in (clip, internvideo2, sam2) if path is not None),
+        *(Path(path).expanduser() for path in (clip, internvideo2, sam2, *adapters) if path is not None),
     ]
     check_output(output, overwrite=overwrite, inputs=inputs)
     original, given = _original_config(checkpoint), _given_config(config)
-    sources = gather_sources(checkpoint, clip=clip, internvideo2=internvideo2, sam2=sam2)
+    laid_over = [read_adapter(Path(path).expanduser(), lora_alpha) for path in adapters]
+    for adapter in laid_over:
+        original |= adapter.settings
+    kept = dict(original)
+    temporal = given.get("temporal_config") if isinstance(given.get("temporal_config"), dict) else {}
+    sources = gather_sources(
+        checkpoint,
+        clip=clip,
+        internvideo2=internvideo2,
+        sam2=sam2,
+        adapters=laid_over,
+        num_frames=temporal.get("num_frames"),
+        image_size=temporal.get("image_size") or 224,
+    )
 
     image_start_end = bool(original.get("mm_use_im_start_end", False))
     tokenizer, absorbing = load_original_tokenizer(checkpoint, image_start_end=image_start_end)
+    new_rows = with_new_rows(sources, len(tokenizer)) if untrained_parts else 0
     vocabulary = _vocabulary(tokenizer, original, checkpoint, sources)
     generation = _generation_config(checkpoint, original, tokenizer)
     # As the original sets them after loading, whatever its config.json says.
@@ -157,31 +235,27 @@ def convert_videoglamm(
 
     targets = target_shapes(built)
     plan = assign(sources.tensors, targets, tie_word_embeddings=built.tie_word_embeddings)
+    untrained = [name for name in plan.missing if is_new_in_training(name)] if untrained_parts else []
+    plan.missing = [name for name in plan.missing if name not in untrained]
     check_assignment(plan, sources.tensors, targets)
     with replacing_folder(output) as folder:
-        tensors = converted_tensors(plan, sources.tensors, targets, built.dtype)
+        tensors = itertools.chain(
+            converted_tensors(plan, sources.tensors, targets, built.dtype, sources.changes),
+            untrained_tensors(untrained, targets, built.initializer_range, built.dtype),
+        )
         bar = tqdm(tensors, total=len(targets), desc="Converting", unit="tensor", disable=not progress)
-        write_safetensors(folder, {name: targets[name] for name in plan.sources}, built.dtype, bar)
+        write_safetensors(folder, {name: targets[name] for name in (*plan.sources, *untrained)}, built.dtype, bar)
         with explained_writes(output):
-            for part in (built, generation, processor):
+            keep_original_files(checkpoint, folder, kept)
+            # The configuration last: without it nothing takes the folder for a model.
+            for part in (generation, processor, built):
                 part.save_pretrained(folder)
+        require_verified(folder, progress=progress)
     if progress:
         print(_summary(output, built, plan, sources, assumed))
+        for line in (*_adapter_lines(laid_over), *_untrained_lines(untrained, new_rows)):
+            print(line)
     return output
-
-
-def target_shapes(config: VideoGlammConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of everything in the state dict of the model of `config`; nothing is allocated.
-
-    Raises:
-        CheckpointError: If no such model can be built.
-    """
-    try:
-        with torch.device("meta"):
-            model = VideoGlammForGroundedGeneration(config)
-    except Exception as error:
-        raise CheckpointError(f"No model can be built with this configuration ({error!r}).") from error
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def build_processor(
@@ -206,7 +280,11 @@ def build_processor(
     """
     _check_clip_preprocessing(clip_preprocessor_config or {}, config.spatial_config.image_size)
     return VideoGlammProcessor.for_config(
-        config, tokenizer, image_start_end=image_start_end, absorbing_tokens=list(absorbing)
+        config,
+        tokenizer,
+        chat_template=CHAT_TEMPLATES[config.text_config.model_type],
+        image_start_end=image_start_end,
+        absorbing_tokens=list(absorbing),
     )
 
 
@@ -244,6 +322,12 @@ def _original_config(checkpoint: Path) -> dict[str, Any]:
     original = read_json(path)
     if original.get("model_type") == "videoglamm":
         raise CheckpointError(f"{checkpoint} is already converted; load it with from_pretrained.")
+    kind = original.get("model_type")
+    if kind in CONFIG_MAPPING and kind not in CHAT_TEMPLATES:
+        raise CheckpointError(
+            f"{checkpoint} is a {kind}; the original's language models are Phi-3 and Llama. For a new model around "
+            "another one, see VideoGlammConfig(text_config=...)."
+        )
     return original
 
 
@@ -273,7 +357,8 @@ def _vocabulary(
         if stored is not None and rows < size:
             raise CheckpointError(
                 f"{key} in {stored.file} has {rows} rows for the {size} tokens of the tokenizer in "
-                f"{checkpoint}. The tokenizer and the weights are of different checkpoints."
+                f"{checkpoint}. The tokenizer and the weights are of different checkpoints; or this is a language "
+                f"model that never saw {SEG_TOKEN}, which --untrained-parts gives a row."
             )
     image, video = add_placeholders(tokenizer)
     return {
@@ -310,6 +395,25 @@ def _generation_config(
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
+
+
+def _adapter_lines(adapters: Sequence[Adapter]) -> list[str]:
+    lines = []
+    for adapter in adapters:
+        lines.append(
+            f"  {adapter.path}: LoRA merged into {len(adapter.updates)} weights, {len(adapter.tensors)} whole tensors."
+        )
+        if adapter.assumed_alpha:
+            lines.append(
+                f"  Its files do not say alpha; {DEFAULT_ALPHA} was taken, correct with --lora-alpha if wrong."
+            )
+    return lines
+
+
+def _untrained_lines(names: Sequence[str], rows: int) -> list[str]:
+    modules = sorted({name.rpartition(".linear_")[0] for name in names})
+    lines = [f"  Untrained, train before use: {', '.join(modules)}."] if modules else []
+    return lines + ([f"  {rows} new row{'s' * (rows > 1)} of the embeddings: the mean of the others."] if rows else [])
 
 
 def _summary(

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import CLIPVisionConfig
+from transformers import CLIPVisionConfig, PreTrainedConfig
 
 from ..configuration_videoglamm import VideoGlammConfig, fill_in
 from ..errors import CheckpointError
 from .original_keys import EMBEDDINGS, GROUNDING_PREFIX, SPATIAL_PREFIX, TEMPORAL_PREFIX
 
-# Fields of the original's config.json that mean the same in transformers' Phi-3.
+# Fields of the original's config.json that mean the same in transformers.
 _TEXT_FIELDS = (
     "num_attention_heads",
     "num_key_value_heads",
@@ -30,6 +30,7 @@ _TEXT_FIELDS = (
     "eos_token_id",
     "pad_token_id",
 )
+_LLAMA_FIELDS = ("attention_bias", "mlp_bias", "head_dim", "pretraining_tp")
 _ROPE_FIELDS = ("rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor")
 _CLIP_FIELDS = (
     "num_attention_heads",
@@ -53,6 +54,14 @@ _PARTS = (
     "grounding_config.vision_config.backbone_config",
 )
 _TRUNK = "grounding_config.vision_config.backbone_config"
+# SAM 2's published image encoders: what shapes do not tell of them, by width and number of blocks.
+# Source: sam2_hiera_{t,s,b+,l}.yaml of SAM 2.0 and 2.1.
+_PUBLISHED_TRUNKS: dict[tuple[int, int], dict[str, Any]] = {
+    (96, 12): {"heads": [1, 2, 4, 8], "windows": [8, 4, 14, 7], "global": [5, 7, 9]},
+    (96, 16): {"heads": [1, 2, 4, 8], "windows": [8, 4, 14, 7], "global": [7, 10, 13]},
+    (112, 24): {"heads": [2, 4, 8, 16], "windows": [8, 4, 14, 7], "global": [12, 16, 20]},
+    (144, 48): {"heads": [2, 4, 8, 16], "windows": [8, 4, 16, 8], "global": [23, 33, 43]},
+}
 # Per part: a width, and what neither shapes nor the original's config.json tell of the part.
 _UNTOLD = (
     ("text_config.hidden_size", ("text_config.num_attention_heads",)),
@@ -111,7 +120,10 @@ def build_config(
         )
     published = VideoGlammConfig().to_dict()
     try:
-        merged = fill_in(_without_derived_sizes(given), _stated(original, clip, given))
+        stated = fill_in(_stated(original, clip, given), _trunk_of_published_size(sizes))
+        if sizes["text_config.model_type"][0] == "llama":
+            stated["text_config"].pop("sliding_window", None)
+        merged = fill_in(_without_derived_sizes(given), stated)
         for field, (value, _) in sizes.items():
             _set(merged, field, value)
         assumed = [
@@ -139,6 +151,38 @@ def build_config(
     return config, assumed
 
 
+def part_config(
+    part: str, shapes: Shapes, *, clip: Mapping[str, Any] | None = None, given: Mapping[str, Any]
+) -> PreTrainedConfig:
+    """The configuration of one part from its own file.
+
+    Args:
+        part: `spatial_config`, `temporal_config` or `grounding_config`.
+        shapes: Shape of every tensor of the part by its key in the original's state dict.
+        clip: The CLIP folder's `config.json`, for the spatial tower.
+        given: The user's VideoGlammConfig, in part.
+
+    Raises:
+        CheckpointError: As [`build_config`] does.
+    """
+    _check_given(given)
+    stated: dict[str, Any] = {}
+    if part == "temporal_config":
+        sizes = _temporal_sizes(shapes, _get(given, "temporal_config.image_size") or 224)
+    elif part == "spatial_config":
+        sizes, stated = _spatial_sizes(shapes), _stated({}, clip, given)
+    else:
+        sizes = _grounding_sizes(shapes)
+        stated = _trunk_of_published_size(sizes)
+    merged = fill_in(_without_derived_sizes({part: given.get(part) or {}}), {part: stated.get(part) or {}})
+    for field, (value, _) in sizes.items():
+        _set(merged, field, value)
+    try:
+        return getattr(VideoGlammConfig.from_dict(merged), part)
+    except Exception as error:
+        raise CheckpointError(f"config.json or --config holds a value that cannot be used: {error}") from error
+
+
 def sizes_from_shapes(shapes: Shapes, given: Callable[[str], Any] = lambda field: None) -> Sizes:
     """Every field of a VideoGlammConfig that the shapes of the tensors tell.
 
@@ -162,12 +206,21 @@ def sizes_from_shapes(shapes: Shapes, given: Callable[[str], Any] = lambda field
 
 
 def _text_sizes(shapes: Shapes) -> Sizes:
-    gate_up = "model.layers.0.mlp.gate_up_proj.weight"
-    return {
+    layer = "model.layers.0."
+    sizes: Sizes = {
         "text_config.hidden_size": (_dims(shapes, EMBEDDINGS, 2)[1], EMBEDDINGS),
         "text_config.num_hidden_layers": _count(shapes, "model.layers."),
-        "text_config.intermediate_size": (_dims(shapes, gate_up, 2)[0] // 2, gate_up),
     }
+    # Phi-3 fuses what Llama keeps apart.
+    if layer + "self_attn.q_proj.weight" in shapes and layer + "mlp.gate_up_proj.weight" not in shapes:
+        gate = layer + "mlp.gate_proj.weight"
+        sizes["text_config.model_type"] = ("llama", layer + "self_attn.q_proj.weight")
+        sizes["text_config.intermediate_size"] = (_dims(shapes, gate, 2)[0], gate)
+    else:
+        gate = layer + "mlp.gate_up_proj.weight"
+        sizes["text_config.intermediate_size"] = (_dims(shapes, gate, 2)[0] // 2, gate)
+        sizes["text_config.model_type"] = ("phi3", gate)
+    return sizes
 
 
 def _spatial_sizes(shapes: Shapes) -> Sizes:
@@ -245,6 +298,12 @@ def _grounding_sizes(shapes: Shapes) -> Sizes:
 
     tell("num_maskmem", "maskmem_tpos_enc", 4, 0)
     tell("memory_encoder_output_channels", "maskmem_tpos_enc", 4, 3)
+    # From SAM 2.1 on.
+    for field, key in (
+        ("enable_occlusion_spatial_embedding", "no_obj_embed_spatial"),
+        ("enable_temporal_pos_encoding_for_object_pointers", "obj_ptr_tpos_proj.weight"),
+    ):
+        sizes[f"grounding_config.{field}"] = (GROUNDING_PREFIX + key in shapes, GROUNDING_PREFIX + key)
     attention = "memory_attention.layers."
     count("memory_attention_num_layers", attention)
     tell("memory_attention_hidden_size", attention + "0.linear1.weight", 2, 1)
@@ -297,7 +356,9 @@ def _stated(original: Mapping[str, Any], clip: Mapping[str, Any] | None, given: 
         window = original["sliding_window"]
         # Position i of the original sees W + 1 keys; transformers counts the keys.
         text["sliding_window"] = window + 1 if isinstance(window, int) else window
-    rope = {"rope_theta": original.get("rope_theta"), **(original.get("rope_scaling") or {})}
+    text |= {field: original[field] for field in _LLAMA_FIELDS if original.get(field) is not None}
+    scaling = original.get("rope_scaling") or original.get("rope_parameters") or {}
+    rope = {"rope_theta": original.get("rope_theta"), **scaling}
     rope = {key: value for key, value in rope.items() if value is not None}
     if rope and not any(field in (given.get("text_config") or {}) for field in _ROPE_FIELDS):
         kind = rope.pop("type", None) or rope.get("rope_type", "default")
@@ -320,6 +381,20 @@ def _stated(original: Mapping[str, Any], clip: Mapping[str, Any] | None, given: 
         library = CLIPVisionConfig()
         stated["spatial_config"] = {field: vision.get(field, getattr(library, field)) for field in _CLIP_FIELDS}
     return stated
+
+
+def _trunk_of_published_size(sizes: Sizes) -> dict[str, Any]:
+    """What shapes do not tell of an image encoder, if it has the size of a published one."""
+    width, blocks = sizes[f"{_TRUNK}.hidden_size"][0], sum(sizes[f"{_TRUNK}.blocks_per_stage"][0])
+    known = _PUBLISHED_TRUNKS.get((width, blocks))
+    if known is None:
+        return {}
+    told: dict[str, Any] = {}
+    _set(told, f"{_TRUNK}.num_attention_heads", known["heads"][0])
+    _set(told, f"{_TRUNK}.num_attention_heads_per_stage", known["heads"])
+    _set(told, f"{_TRUNK}.window_size_per_stage", known["windows"])
+    _set(told, f"{_TRUNK}.global_attention_blocks", known["global"])
+    return told
 
 
 def _check_given(given: Mapping[str, Any]) -> None:
@@ -377,11 +452,14 @@ def _problems(config: Mapping[str, Any], shapes: Shapes) -> list[str]:
 
     text, spatial, temporal = config["text_config"], config["spatial_config"], config["temporal_config"]
     heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
-    rows = _dims(shapes, "model.layers.0.self_attn.qkv_proj.weight", 2)[0]
+    fused = text["model_type"] == "phi3"
+    names = ("qkv_proj",) if fused else ("q_proj", "k_proj", "v_proj")
+    rows = sum(_dims(shapes, f"model.layers.0.self_attn.{name}.weight", 2)[0] for name in names)
+    head_size = (None if fused else text.get("head_dim")) or text["hidden_size"] // heads
     require(
-        (heads + 2 * kv_heads) * (text["hidden_size"] // heads) == rows and _divides(kv_heads, heads),
+        (heads + 2 * kv_heads) * head_size == rows and _divides(kv_heads, heads),
         f"text_config.num_attention_heads = {heads} and num_key_value_heads = {kv_heads} do not give the "
-        f"{rows} rows of model.layers.0.self_attn.qkv_proj.weight",
+        f"{rows} rows of model.layers.0.self_attn.{', '.join(names)}.weight",
     )
     frames, chunk = config["num_tower_frames"], temporal["num_frames"]
     require(
@@ -471,7 +549,7 @@ def _where_from(key: str) -> str:
         return "If it has no temporal tower at all, give InternVideo2's own file with --internvideo2."
     if key.startswith(SPATIAL_PREFIX):
         return "If it has no spatial tower at all, give a CLIP folder with --clip."
-    return "Is this the released VideoGLaMM checkpoint (Phi-3), complete?"
+    return "Is this a checkpoint of the original, or a Phi-3 or Llama, complete?"
 
 
 def _divides(heads: Any, width: int) -> bool:

@@ -58,6 +58,9 @@ _GROUNDING = [
     ("no_mem_embed", "no_memory_embedding"),
     ("no_mem_pos_enc", "no_memory_positional_encoding"),
     ("no_obj_ptr", "no_object_pointer"),
+    # These two exist from SAM 2.1 on.
+    ("no_obj_embed_spatial", "occlusion_spatial_embedding_parameter"),
+    ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer."),
     ("mask_downsample.", "mask_downsample."),
     *((f"obj_ptr_proj.{old}", f"object_pointer_proj.{new}") for old, new in _THREE_LAYERS),
     # Image encoder
@@ -123,6 +126,9 @@ RULES: tuple[tuple[str, str], ...] = (
 )
 # transformers keeps one copy of the random Fourier matrix for pictures and one for prompts.
 SECOND_COPY = {GROUNDING_PREFIX + _GAUSSIAN: "pixel_decoder.prompt_encoder.shared_embedding.positional_embedding"}
+
+# Rows of one table here, one tensor each in SAM 2: its four kinds of points.
+POINT_EMBEDDINGS = "pixel_decoder.prompt_encoder.point_embed.weight"
 
 # What VideoGLaMM does not need, by a pattern that fits the start of a key, and why.
 DROPPED: tuple[tuple[str, str], ...] = (
@@ -229,8 +235,7 @@ def assign(keys: Iterable[str], targets: Iterable[str], *, tie_word_embeddings: 
     if tie_word_embeddings and LM_HEAD not in result.sources and EMBEDDINGS in keys:
         result.sources[LM_HEAD] = [EMBEDDINGS]
     for name, sources in result.sources.items():
-        # Rows of one table, one tensor each: SAM 2's four kinds of points.
-        if name == "pixel_decoder.prompt_encoder.point_embed.weight":
+        if name == POINT_EMBEDDINGS:
             sources.sort(key=lambda source: int(source.split(".")[-2]))
         elif len(sources) > 1:
             result.ambiguous.append(name)

@@ -1,4 +1,4 @@
-"""The original's tokenizer: a slow SentencePiece one, loaded as a fast one with the same ids.
+"""The original's tokenizer: Phi-3's slow SentencePiece one, loaded as a fast one with the same ids, or Llama-3's.
 
 Source of the rules: the original's `chat.py` (which tokens are added, in which order) and transformers 4.41
 (`PreTrainedTokenizerBase._from_pretrained`, `PreTrainedTokenizer._add_tokens`, `LlamaTokenizer.tokenize`).
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import LlamaTokenizer, PreTrainedTokenizerBase
+from transformers import LlamaTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import generate_merges
 
 from ..errors import CheckpointError, VideoGlammError
 from ..prompting import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from .checkpoint_reader import read_json
 
+# Llama-3's, as transformers 4 and 5 call it.
+_FAST_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 START_END_TOKENS = ("<im_start>", "<im_end>")
 
 # What the slow LlamaTokenizer of transformers 4.41 takes for granted.
@@ -44,33 +46,26 @@ def load_original_tokenizer(folder: Path, *, image_start_end: bool) -> tuple[Pre
     """
     settings = _settings(folder)
     kind, legacy = settings.get("tokenizer_class"), settings.get("legacy")
+    if kind in _FAST_CLASSES and (folder / "tokenizer.json").is_file():
+        return _with_original_additions(_load(PreTrainedTokenizerFast, folder), folder, image_start_end), []
     if kind not in ("LlamaTokenizer", "LlamaTokenizerFast") or legacy is not False:
         raise CheckpointError(
             f"{folder / 'tokenizer_config.json'} describes a {kind} with legacy = {legacy}; Phi-3's "
-            "tokenizer is a LlamaTokenizer with legacy = false. Is this the tokenizer of the released "
-            "checkpoint?"
+            "tokenizer is a LlamaTokenizer with legacy = false, Llama-3's a PreTrainedTokenizerFast with "
+            "tokenizer.json. Is this the tokenizer of the checkpoint?"
         )
     if not isinstance(settings.get("added_tokens_decoder"), dict):
         raise CheckpointError(
             f"{folder / 'tokenizer_config.json'} lists no added tokens ('added_tokens_decoder'). Load and "
             "save the tokenizer once with transformers 4.41, which the original uses."
         )
-    try:
-        tokenizer = LlamaTokenizer.from_pretrained(folder)
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"The tokenizer in {folder} cannot be loaded ({reason}). Download its files again."
-        ) from error
+    tokenizer = _load(LlamaTokenizer, folder)
     if not (folder / "tokenizer.json").exists():
         _rank_merges_by_score(tokenizer, folder / "tokenizer.model")
     _check_added_tokens(tokenizer, settings, folder)
-    tokenizer.pad_token = tokenizer.unk_token
-    added = [t for t in START_END_TOKENS if image_start_end and t not in tokenizer.get_vocab()]
-    tokenizer.add_tokens(added, special_tokens=True)
-    if SEG_TOKEN not in tokenizer.get_vocab():
-        tokenizer.add_tokens([SEG_TOKEN])
-    _check_contiguous(tokenizer, folder)
+    before = set(tokenizer.get_added_vocab())
+    _with_original_additions(tokenizer, folder, image_start_end)
+    added = [token for token in START_END_TOKENS if token in tokenizer.get_added_vocab() and token not in before]
     return tokenizer, list(dict.fromkeys([*_special_tokens(settings), *added]))
 
 
@@ -91,6 +86,29 @@ def add_placeholders(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
         )
     tokenizer.add_tokens([IMAGE_TOKEN, VIDEO_TOKEN], special_tokens=True)
     return tuple(tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, VIDEO_TOKEN]))
+
+
+def _load(kind: type[PreTrainedTokenizerBase], folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return kind.from_pretrained(folder)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"The tokenizer in {folder} cannot be loaded ({reason}). Download its files again."
+        ) from error
+
+
+def _with_original_additions(
+    tokenizer: PreTrainedTokenizerBase, folder: Path, image_start_end: bool
+) -> PreTrainedTokenizerBase:
+    """The tokens that the original adds, in its order; it pads with the unknown token, else the end of sequence."""
+    tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    added = [token for token in START_END_TOKENS if image_start_end and token not in tokenizer.get_vocab()]
+    tokenizer.add_tokens(added, special_tokens=True)
+    if SEG_TOKEN not in tokenizer.get_vocab():
+        tokenizer.add_tokens([SEG_TOKEN])
+    _check_contiguous(tokenizer, folder)
+    return tokenizer
 
 
 def _settings(folder: Path) -> dict[str, Any]:
