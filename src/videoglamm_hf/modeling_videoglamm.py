@@ -390,6 +390,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     ```
     """
 
+    # Saving copies the code along; see the configuration.
+    _auto_class = "AutoModel"
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
 
