@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import cache_features, check_data, segment
+from .commands import cache_features, check_data, push, segment
 from .conversion import convert
 from .errors import VideoGlammError
 
 COMMANDS = (
     ("segment", segment, "ask about a video and get words and masks"),
     ("convert", convert, "convert a checkpoint of the original code"),
+    ("push", push, "publish a model on the Hugging Face Hub"),
     ("check-data", check_data, "find what is wrong with a JSONL file of training samples"),
     ("cache-features", cache_features, "compute what frozen towers see of training data, once"),
 )

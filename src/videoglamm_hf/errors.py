@@ -27,3 +27,7 @@ class OutputError(VideoGlammError, OSError):
 
 class ResourceError(VideoGlammError, OSError):
     """Not enough memory or disk for what was asked; the message names the setting that lowers the need."""
+
+
+class HubError(VideoGlammError, OSError):
+    """The Hugging Face Hub cannot be reached, or refuses what was asked."""

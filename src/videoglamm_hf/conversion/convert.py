@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers.dynamic_module_utils import custom_object_save
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
@@ -165,6 +166,8 @@ def convert_videoglamm(
         with explained_writes(output):
             for part in (built, generation, processor):
                 part.save_pretrained(folder)
+            # What a model's own save_pretrained adds; here there is no model.
+            custom_object_save(VideoGlammForGroundedGeneration, folder)
     if progress:
         print(_summary(output, built, plan, sources, assumed))
     return output
