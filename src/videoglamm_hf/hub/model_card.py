@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from safetensors import safe_open
 
@@ -77,7 +78,7 @@ def kept_card(path: Path, base: str | None, license: str | None) -> str | None:
         if _UNFILLED in text:
             return None
         card = ModelCard(text, ignore_metadata_errors=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"The metadata of {path} cannot be read: {error}") from error
     given = {key: value for key, value in card.data.to_dict().items() if value}
     card.data = ModelCardData(**{**_metadata(base, license).to_dict(), **given})
