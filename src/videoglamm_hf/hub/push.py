@@ -57,15 +57,17 @@ def push_folder(
 
 
 def check_repo(repo: str) -> None:
-    """Refuses what is no name of a repository.
+    """Refuses what is no full name of a repository.
 
     Raises:
-        InputError: If it is a URL, a path, or has signs that no name has.
+        InputError: If it is a URL or a path, has signs that no name has, or leaves the user out.
     """
     try:
         validate_repo_id(repo)
+        if "/" not in repo:
+            raise HFValidationError("the user or organisation is missing")
     except HFValidationError as error:
-        raise InputError(f"{repo!r} is no name of a repository; write it as USER/NAME ({error})") from error
+        raise InputError(f"{repo!r} is no name of a repository; write it as USER/NAME ({error}).") from error
 
 
 def upload(
@@ -76,6 +78,9 @@ def upload(
     with _explained(repo):
         if plan.base_model is not None:
             _check_base(api, plan.base_model)
+        places = {None, revision}  # a new branch starts as a copy of main
+        if plan.variant and not any(api.file_exists(repo, "config.json", revision=place) for place in places):
+            raise InputError(f"{repo} holds no model that a variant could join; push the folder without --variant.")
         repo = api.create_repo(repo, private=private or None, exist_ok=True).repo_id
         if private and not api.model_info(repo).private:
             raise InputError(f"{repo} exists and is public, so --private cannot be kept. Give another name.")

@@ -78,11 +78,13 @@ class PushPlan:
         files: Sorted by path.
         left_out: Names in the folder that stay, each with the reason.
         base_model: Hub id of the model that an adapter belongs to; None for a whole model.
+        variant: Name of the variant whose weights these are; None for everything.
     """
 
     files: list[PlannedFile]
     left_out: list[tuple[str, str]]
     base_model: str | None = None
+    variant: str | None = None
 
     @property
     def size(self) -> int:
@@ -103,7 +105,8 @@ def plan_push(
     Args:
         folder: What `save_pretrained` or `videoglamm convert` wrote: a whole model, or a LoRA adapter.
         repo: Hub id of the repository, for the model card.
-        variant: Take only the weights that were saved with `save_pretrained(..., variant=...)`; all by default.
+        variant: Take only the weights that were saved with `save_pretrained(..., variant=...)`, to join a model that
+            is on the Hub: its own config, which names a precision, stays. By default everything is taken.
         base_model: Hub id of the model that an adapter belongs to, in place of what the adapter says.
         license: Licence id for a model card that names none; `apache-2.0` by default, as the original's.
 
@@ -116,24 +119,21 @@ def plan_push(
     if (folder / "config.json").is_file():
         if base_model is not None:
             raise InputError(f"{folder} holds a whole model; only an adapter has a base model.")
-        files, base = [*_model_files(folder), *_weights(folder, variant)], None
+        base, weights, rest = None, list(_weights(folder, variant)), list(_model_files(folder))
     elif (folder / "adapter_config.json").is_file():
         if variant is not None:
             raise InputError("An adapter has no variants.")
         base = _base_of(folder, base_model)
-        files = _adapter_files(folder, base)
+        weights, rest = [_adapter_weights(folder)], list(_adapter_files(folder, base))
     else:
         raise CheckpointError(f"{folder} holds no model: neither config.json nor adapter_config.json is there.")
-    if (folder / "processor_config.json").is_file():
-        files += [PlannedFile(f.name, f, "" if f.parent == folder else "of the package") for f in code_of(folder)]
-        files += [PlannedFile(f"chat_templates/{f.name}", f) for f in sorted(folder.glob("chat_templates/*.jinja"))]
-    files.append(_card(folder, repo, base, license))
+    files = weights if variant is not None else [*weights, *rest, *_code(folder), _card(folder, repo, base, license)]
     for file in files:
         if not file.path.endswith(".safetensors") and file.path != "tokenizer.json":
             check_text(file.path, _text(file))
     taken = {file.path.split("/")[0] for file in files}
-    left_out = [(p.name, _reason(p)) for p in sorted(folder.iterdir()) if p.name not in taken]
-    return PushPlan(sorted(files, key=lambda file: file.path), left_out, base)
+    left_out = [(p.name, _reason(p, variant)) for p in sorted(folder.iterdir()) if p.name not in taken]
+    return PushPlan(sorted(files, key=lambda file: file.path), left_out, base, variant)
 
 
 def _model_files(folder: Path) -> Iterator[PlannedFile]:
@@ -160,6 +160,15 @@ def _plain_files(folder: Path, auto_maps: dict[str, dict[str, str]]) -> Iterator
     for name in _OTHER_FILES:
         if (folder / name).is_file():
             yield PlannedFile(name, folder / name)
+    for path in folder.glob("chat_templates/*.jinja"):
+        yield PlannedFile(f"chat_templates/{path.name}", path)
+
+
+def _code(folder: Path) -> Iterator[PlannedFile]:
+    """The modules that travel; an adapter without a processor needs none of its own."""
+    if (folder / "processor_config.json").is_file():
+        for file in code_of(folder):
+            yield PlannedFile(file.name, file, "" if file.parent == folder else "of the package")
 
 
 def _json_file(path: Path, **changes: Any) -> PlannedFile:
@@ -219,12 +228,17 @@ def _base_of(folder: Path, given: str | None) -> str:
     return named
 
 
-def _adapter_files(folder: Path, base: str) -> list[PlannedFile]:
+def _adapter_weights(folder: Path) -> PlannedFile:
     weights = folder / "adapter_model.safetensors"
     if not weights.exists():
         raise CheckpointError(f"{folder} has an adapter_config.json but no {weights.name}; save the adapter again.")
-    config = _json_file(folder / "adapter_config.json", base_model_name_or_path=base)
-    return [config, _checked_weights(weights), *_plain_files(folder, {})]
+    return _checked_weights(weights)
+
+
+def _adapter_files(folder: Path, base: str) -> Iterator[PlannedFile]:
+    """Everything of an adapter but weights, code and card."""
+    yield _json_file(folder / "adapter_config.json", base_model_name_or_path=base)
+    yield from _plain_files(folder, {})
 
 
 def _card(folder: Path, repo: str, base: str | None, license: str | None) -> PlannedFile:
@@ -241,7 +255,8 @@ def _text(file: PlannedFile) -> str:
     return content.decode("utf-8", errors="replace")
 
 
-def _reason(path: Path) -> str:
+def _reason(path: Path, variant: str | None) -> str:
+    """Why a file or folder stays."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
@@ -250,6 +265,8 @@ def _reason(path: Path) -> str:
         return "state of a training"
     if path.suffix in _PICKLES:
         return "may be a pickle; only safetensors are published"
+    if variant is not None:
+        return f"not of the variant {variant}"
     if path.name in _CARDS:
         return "another card is taken"
-    return "weights that are not asked for" if path.suffix == ".safetensors" else "not part of a model"
+    return "weights that no index names" if path.suffix == ".safetensors" else "not part of a model"
