@@ -178,6 +178,8 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif operation["key"] == "lfsFile":
                 files[value["path"]] = self.server.objects[value["oid"]]
+            elif operation["key"] == "deletedFile":
+                del files[value["path"]]
         sha = hashlib.sha1(body).hexdigest()
         self.server.repos[repo].commits[sha] = files
         self.server.repos[repo].branches[revision] = sha

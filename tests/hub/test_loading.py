@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig
 
 from tests.hub.conftest import logged_in
@@ -111,6 +113,10 @@ def test_the_same_weights_answer_the_same_wherever_they_lie(answers, one, other)
     assert np.array_equal(without[f"{one}.masks"], without[f"{other}.masks"])
 
 
+@pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.23"),
+    reason="older transformers load the LoRA part alone (5.17 seen)",
+)
 def test_an_adapter_loads_by_its_own_name(answers):
     _, without = answers
     assert np.array_equal(without["adapter_alone.scores"], without["pushed_adapter.scores"])

@@ -72,11 +72,12 @@ def test_a_model_card_is_made_of_the_facts(folder):
 
 @pytest.mark.parametrize("name", ["README.md", "MODEL_CARD.md"])
 def test_a_card_that_somebody_wrote_is_kept(folder, name):
-    (folder / name).write_text("---\nlicense: mit\ntags: [mine]\n---\n\n# Mine\n\nAs it is.\n")
+    (folder / name).write_text("---\nlicense: mit\ntags: [mine]\nbase_model: /data/x\n---\n\n# Mine\n\nAs it is.\n")
     plan = plan_push(folder, REPO)
     card = ModelCard(next(file.content for file in plan.files if file.path == "README.md").decode())
     assert card.text.strip() == "# Mine\n\nAs it is."
     assert card.data.license == "mit" and card.data.tags == ["mine"] and card.data.library_name == "transformers"
+    assert "base_model" not in card.data.to_dict()
     assert "MODEL_CARD.md" not in {file.path for file in plan.files}
 
 
@@ -255,6 +256,21 @@ def test_a_variant_joins_a_model_and_leaves_it_alone(hub, folder):
     push_folder(folder, REPO, variant="bf16", revision="other")
     after = hub.files(REPO, "other")
     assert {name for name in after if after[name] != before.get(name)} == {"model.safetensors.index.bf16.json"}
+
+
+def test_new_shards_take_the_place_of_old_ones(hub, folder):
+    push_folder(folder, REPO)
+    model = AutoModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20MB")
+    push_folder(folder, REPO)
+    names = {name for name in hub.files(REPO) if name.endswith((".safetensors", ".index.json"))}
+    assert "model.safetensors.index.json" in names and "model.safetensors" not in names and len(names) > 2
+    push_folder(folder, REPO, revision="other")
+    model.save_pretrained(folder)
+    push_folder(folder, REPO, revision="other")
+    assert {n for n in hub.files(REPO, "other") if "safetensors" in n} == {"model.safetensors"}
+    assert names == {name for name in hub.files(REPO) if "safetensors" in name}
 
 
 def test_variants_and_options_that_do_not_fit(folder):

@@ -40,8 +40,12 @@ def published_json(path: Path, **changes: Any) -> bytes:
         CheckpointError: If it is no JSON object, or another of its values is a local path.
     """
     value = read_json(path)
-    cleaned = {**_without_sources(value), **changes}
-    for place, text in _strings(cleaned):
+    try:
+        cleaned = {**_without_sources(value), **changes}
+        strings = list(_strings(cleaned))
+    except RecursionError as error:
+        raise CheckpointError(f"{path} is nested too deeply to be a file of a model.") from error
+    for place, text in strings:
         if is_local_path(text):
             raise CheckpointError(
                 f"{path.name} names the local path {text!r} ({place}), which means nothing on another machine; "

@@ -14,6 +14,7 @@ from ..configuration_videoglamm import PUBLISHED_SPATIAL_CONFIG, PUBLISHED_TEXT_
 from ..conversion.checkpoint_reader import read_json
 from ..errors import CheckpointError
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
+from .json_files import is_local_path
 
 DEFAULT_LICENSE = "apache-2.0"
 _TAGS = ["videoglamm", "video", "segmentation", "grounding"]
@@ -81,6 +82,9 @@ def kept_card(path: Path, base: str | None, license: str | None) -> str | None:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"The metadata of {path} cannot be read: {error}") from error
     given = {key: value for key, value in card.data.to_dict().items() if value}
+    # What a Trainer was started from may be a folder of its machine.
+    if base is not None or is_local_path(str(given.get("base_model", ""))):
+        given.pop("base_model", None)
     card.data = ModelCardData(**{**_metadata(base, license).to_dict(), **given})
     return str(card)
 

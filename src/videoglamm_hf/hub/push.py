@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -73,7 +73,10 @@ def check_repo(repo: str) -> None:
 def upload(
     plan: PushPlan, repo: str, *, private: bool = False, revision: str | None = None, token: str | None = None
 ) -> str:
-    """Uploads what [`plan_push`] decided, in one commit; see [`push_folder`]."""
+    """Uploads what [`plan_push`] decided, in one commit; see [`push_folder`].
+
+    Weights of the same name that lie there in other shards go in that commit: they would be loaded in place of these.
+    """
     api = HfApi(token=token, library_name="videoglamm-hf")
     with _explained(repo):
         if plan.base_model is not None:
@@ -86,9 +89,11 @@ def upload(
             raise InputError(f"{repo} exists and is public, so --private cannot be kept. Give another name.")
         if revision not in (None, "main"):
             api.create_branch(repo, branch=revision, exist_ok=True)
+        replaced = plan.replaces(api.list_repo_files(repo, revision=revision))
+        additions = [CommitOperationAdd(file.path, _source(file.content)) for file in plan.files]
         commit = api.create_commit(
             repo,
-            [CommitOperationAdd(file.path, _source(file.content)) for file in plan.files],
+            [*additions, *(CommitOperationDelete(path, is_folder=False) for path in replaced)],
             commit_message="Upload a VideoGLaMM model" if plan.base_model is None else "Upload a VideoGLaMM adapter",
             revision=revision,
         )
@@ -125,6 +130,8 @@ def _explained(repo: str) -> Iterator[None]:
         reason = error.__cause__ or error if type(error) is RuntimeError else error
         if isinstance(reason, HfHubHTTPError):
             raise HubError(_refusal(repo, reason, again)) from error
+        if getattr(reason, "filename", None):
+            raise CheckpointError(f"{reason.filename} cannot be read: {reason.strerror}.") from error
         said = str(reason) or type(reason).__name__
         raise HubError(f"The connection to the Hub was lost ({said}). {again}") from error
     except ValueError as error:

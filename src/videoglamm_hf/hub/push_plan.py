@@ -5,7 +5,7 @@ if the folder has none; everything else is left out, with the reason.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,12 @@ class PushPlan:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    def replaces(self, existing: Iterable[str]) -> list[str]:
+        """Weights and indices among the repository's files that these make obsolete: same variant, other shards."""
+        new = {file.path for file in self.files}
+        variants = {_variant_of(path) for path in new} - {False}
+        return sorted(path for path in existing if path not in new and _variant_of(path) in variants)
+
 
 def plan_push(
     folder: Path,
@@ -116,6 +122,13 @@ def plan_push(
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder; give the folder that save_pretrained wrote.")
+    try:
+        return _plan(folder, repo, variant, base_model, license)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error}") from error
+
+
+def _plan(folder: Path, repo: str, variant: str | None, base_model: str | None, license: str | None) -> PushPlan:
     if (folder / "config.json").is_file():
         if base_model is not None:
             raise InputError(f"{folder} holds a whole model; only an adapter has a base model.")
@@ -134,6 +147,12 @@ def plan_push(
     taken = {file.path.split("/")[0] for file in files}
     left_out = [(p.name, _reason(p, variant)) for p in sorted(folder.iterdir()) if p.name not in taken]
     return PushPlan(sorted(files, key=lambda file: file.path), left_out, base, variant)
+
+
+def _variant_of(name: str) -> str | bool | None:
+    """Variant of a file of weights or their index, None for the one without a name; False for any other file."""
+    match = _WEIGHTS.fullmatch(name) or _INDEX.fullmatch(name)
+    return match["variant"] if match else False
 
 
 def _model_files(folder: Path) -> Iterator[PlannedFile]:
@@ -179,9 +198,7 @@ def _json_file(path: Path, **changes: Any) -> PlannedFile:
 
 def _weights(folder: Path, variant: str | None) -> Iterator[PlannedFile]:
     """The weights of every variant, or of one: a single file, or an index and the shards it names."""
-    found = {(match["variant"], path) for path in folder.iterdir() if (match := _WEIGHTS.fullmatch(path.name))}
-    found |= {(match["variant"], path) for path in folder.iterdir() if (match := _INDEX.fullmatch(path.name))}
-    variants = {name for name, _ in found}
+    variants = {_variant_of(path.name) for path in folder.iterdir()} - {False}
     if not variants:
         pickles = ", ".join(sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES))
         what = f"{pickles} may be pickles, which are not published" if pickles else "there are none"
@@ -269,4 +286,4 @@ def _reason(path: Path, variant: str | None) -> str:
         return f"not of the variant {variant}"
     if path.name in _CARDS:
         return "another card is taken"
-    return "weights that no index names" if path.suffix == ".safetensors" else "not part of a model"
+    return "not the weights that would be loaded" if path.suffix == ".safetensors" else "not part of a model"
