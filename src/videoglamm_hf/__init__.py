@@ -13,7 +13,7 @@ from transformers import (
 
 from .configuration_internvideo2 import InternVideo2Config
 from .configuration_videoglamm import VideoGlammConfig
-from .errors import CheckpointError, InputError, MediaError, OutputError, ResourceError, VideoGlammError
+from .errors import CheckpointError, HubError, InputError, MediaError, OutputError, ResourceError, VideoGlammError
 from .generation_videoglamm import VideoGlammGenerateOutput
 from .modeling_internvideo2 import InternVideo2Model
 from .modeling_videoglamm import VideoGlammForGroundedGeneration, VideoGlammModel
@@ -38,6 +38,7 @@ __all__ = [
     "CheckpointError",
     "FrameMasks",
     "GroundedAnswer",
+    "HubError",
     "InputError",
     "InternVideo2Config",
     "InternVideo2Model",

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import cache_features, check_data, memory, segment, verify
+from .commands import cache_features, check_data, memory, push, segment, verify
 from .conversion import convert, export
 from .errors import VideoGlammError
 
@@ -13,6 +13,7 @@ COMMANDS = (
     ("convert", convert, "convert a checkpoint of the original code"),
     ("verify", verify, "check that a model folder is whole"),
     ("export", export, "write a model back in the original's layout"),
+    ("push", push, "publish a model on the Hugging Face Hub"),
     ("check-data", check_data, "find what is wrong with a JSONL file of training samples"),
     ("cache-features", cache_features, "compute what frozen towers see of training data, once"),
     ("memory", memory, "how much memory a model and an answer need"),

@@ -11,6 +11,15 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 from .configuration_internvideo2 import InternVideo2Config
 
+# Which class of which file the Auto classes take where this package is not installed (`trust_remote_code=True`).
+AUTO_MAP = {
+    "AutoConfig": "configuration_videoglamm.VideoGlammConfig",
+    "AutoModel": "modeling_videoglamm.VideoGlammForGroundedGeneration",
+    "AutoModelForImageTextToText": "modeling_videoglamm.VideoGlammForGroundedGeneration",
+    "AutoModelForMultimodalLM": "modeling_videoglamm.VideoGlammForGroundedGeneration",
+    "AutoProcessor": "processing_videoglamm.VideoGlammProcessor",
+}
+
 # Phi-3-mini-4k-instruct with the vocabulary of the released checkpoint: 32011 tokens + [SEG].
 PUBLISHED_TEXT_CONFIG: dict[str, Any] = {
     "model_type": "phi3",
@@ -113,6 +122,15 @@ def _without_type(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "model_type"}
 
 
+def _without_source(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the path or repository it was loaded from, which is nobody's business; nested dicts alike."""
+    return {
+        key: _without_source(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key != "_name_or_path"
+    }
+
+
 class VideoGlammConfig(PreTrainedConfig):
     r"""
     Configuration of [`VideoGlammForGroundedGeneration`]. Without arguments it describes the published
@@ -158,6 +176,8 @@ class VideoGlammConfig(PreTrainedConfig):
     """
 
     model_type = "videoglamm"
+    # Saving copies the code along, so that the folder loads without this package.
+    _auto_class = "AutoConfig"
     keys_to_ignore_at_inference = [
         "past_key_values",
         "image_hidden_states",
@@ -225,7 +245,7 @@ class VideoGlammConfig(PreTrainedConfig):
 
     def to_diff_dict(self) -> dict[str, Any]:
         # Written in full: a missing value would be read back as the published one, not the library's default.
-        return self.to_dict()
+        return {**_without_source(self.to_dict()), "auto_map": dict(AUTO_MAP)}
 
 
 __all__ = ["VideoGlammConfig"]

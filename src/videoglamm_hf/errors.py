@@ -31,6 +31,10 @@ class ResourceError(VideoGlammError, OSError):
     """Not enough memory or disk for what was asked; the message names the setting that lowers the need."""
 
 
+class HubError(VideoGlammError, OSError):
+    """The Hugging Face Hub cannot be reached, or refuses what was asked."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, of an accelerator or of the CPU."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

@@ -458,6 +458,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     ```
     """
 
+    # Saving copies the code along; see the configuration.
+    _auto_class = "AutoModel"
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
     # What no quantiser touches: SAM 2 breaks in 8 bits, and recipes train the projections in full.

@@ -82,6 +82,9 @@ class VideoGlammProcessor(ProcessorMixin):
         absorbing_tokens: See [`PromptEncoder`].
     """
 
+    # Saving copies the code along, so that the folder loads without this package.
+    _auto_class = "AutoProcessor"
+
     def __init__(
         self,
         tokenizer: Any,

@@ -28,6 +28,7 @@ _VOLATILE = {
     "dtype",
     "torch_dtype",
     "architectures",
+    "auto_map",
     "quantization_config",
     "mask_mode",
     "mask_training_mode",

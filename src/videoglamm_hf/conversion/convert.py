@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedTokenizerBase
+from transformers.dynamic_module_utils import custom_object_save
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
@@ -247,6 +248,8 @@ def convert_videoglamm(
         write_safetensors(folder, {name: targets[name] for name in (*plan.sources, *untrained)}, built.dtype, bar)
         with explained_writes(output):
             keep_original_files(checkpoint, folder, kept)
+            # What a model's own save_pretrained adds; here there is no model.
+            custom_object_save(VideoGlammForGroundedGeneration, folder)
             # The configuration last: without it nothing takes the folder for a model.
             for part in (generation, processor, built):
                 part.save_pretrained(folder)

@@ -1,0 +1,56 @@
+"""`videoglamm push`: publishes a model or an adapter on the Hugging Face Hub."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..hub.push import check_repo, upload
+from ..hub.push_plan import PushPlan, plan_push
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("folder", metavar="DIR", help="folder that save_pretrained or `videoglamm convert` wrote")
+    parser.add_argument("repo", metavar="REPO", help="USER/NAME on the Hub; made if it does not exist")
+    parser.add_argument("--private", action="store_true", help="make the repository private")
+    parser.add_argument("--variant", metavar="NAME", help="add only the weights saved with this variant name")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to push to, made if missing (default: main)")
+    parser.add_argument("--base-model", metavar="REPO", help="Hub id of the model that an adapter belongs to")
+    parser.add_argument("--license", metavar="ID", help="licence for the model card (default: apache-2.0)")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be pushed, and push nothing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Lists what goes up, then pushes it."""
+    check_repo(arguments.repo)
+    plan = plan_push(
+        Path(arguments.folder).expanduser(),
+        arguments.repo,
+        variant=arguments.variant,
+        base_model=arguments.base_model,
+        license=arguments.license,
+    )
+    print("\n".join(listing(plan)), file=sys.stdout if arguments.dry_run else sys.stderr)
+    if arguments.dry_run:
+        print(f"nothing was pushed to {arguments.repo}")
+        return
+    print(upload(plan, arguments.repo, private=arguments.private, revision=arguments.revision))
+
+
+def listing(plan: PushPlan) -> list[str]:
+    """A line per file with its size, then what is left out and why."""
+    lines = [f"{_size(f.size):>9}  {f.path}" + (f"  ({f.note})" if f.note else "") for f in plan.files]
+    lines.append(f"{_size(plan.size):>9}  in {len(plan.files)} files")
+    return lines + [f" left out  {name}  ({reason})" for name, reason in plan.left_out]
+
+
+def _size(number: int) -> str:
+    """
+    >>> _size(812), _size(20_564_280)
+    ('812 B', '20.6 MB')
+    """
+    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
