@@ -14,6 +14,7 @@ from common import benchmark_main, best_device
 from videoglamm_hf.commands.loading import quantization_config
 from videoglamm_hf.memory_estimate import weight_bytes
 from videoglamm_hf.shapes_world.evaluation import evaluate
+from videoglamm_hf.tiny import TINY_MODEL
 
 PRECISIONS = {
     "float32": (torch.float32, "none"),
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a model trained on the shapes world")
+    parser.add_argument(
+        "--model", default=str(TINY_MODEL), help="a model trained on the shapes world (default: the small one)"
+    )
     parser.add_argument("--clips", type=int, default=64, help="clips of each kind (default: 64)")
     parser.add_argument("--kinds", nargs="+", default=["referring", "same_colour"], help="kinds of questions")
 

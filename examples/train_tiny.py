@@ -59,16 +59,16 @@ CLIPS = ShapesWorldConfig()
 # little less often absent, because pairs never seen are easily denied.
 QUESTIONS = ShapesWorldConfig(
     kind_weights=(
-        ("referring", 0.06),
+        ("referring", 0.05),
         ("same_colour", 0.05),
         ("same_shape", 0.04),
-        ("present", 0.31),
-        ("absent", 0.18),
+        ("present", 0.27),
+        ("absent", 0.15),
         ("caption", 0.08),
-        ("size", 0.16),
-        ("motion", 0.05),
+        ("size", 0.28),
+        ("motion", 0.02),
         ("all_of", 0.03),
-        ("attribute", 0.04),
+        ("attribute", 0.03),
     )
 )
 WEIGHTS = "weights.safetensors"
@@ -119,7 +119,7 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=TowerBatches(model),
         ),
         "language": Stage(
-            steps=2600,
+            steps=3800,
             scenes=4,
             learning_rate=6e-3,
             weight_decay=0.1,

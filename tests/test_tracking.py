@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError, PackedMasks, ResourceError, tracking
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
+from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
 from videoglamm_hf.tracking import FrameMasks, TrackingOptions, iter_masks
 
 SIZE = 256
@@ -59,7 +59,7 @@ def test_sam2_1_is_tracked_as_by_transformers_session(model, resized):
     """Its pointers tell how far back they lie, relative to the length of the video."""
     config = copy.deepcopy(model.pixel_decoder.config)
     config.enable_temporal_pos_encoding_for_object_pointers = config.enable_occlusion_spatial_embedding = True
-    decoder = Sam2VideoModel(config).eval()
+    decoder = VideoGlammPixelDecoder(config).eval()
     decoder.load_state_dict(model.pixel_decoder.state_dict(), strict=False)
     generator = torch.Generator().manual_seed(0)
     torch.nn.init.normal_(decoder.temporal_positional_encoding_projection_layer.weight, std=3, generator=generator)

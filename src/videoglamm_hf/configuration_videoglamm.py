@@ -243,9 +243,13 @@ class VideoGlammConfig(PreTrainedConfig):
         """Visual tokens of a video: pooled spatial tokens of every frame, then pooled temporal ones."""
         return self.num_tower_frames * (self.spatial_pool_size**2 + self.temporal_pool_size**2)
 
+    def to_dict(self) -> dict[str, Any]:
+        # Always our own: a loaded configuration may name somebody's repository.
+        return {**super().to_dict(), "auto_map": dict(AUTO_MAP)}
+
     def to_diff_dict(self) -> dict[str, Any]:
         # Written in full: a missing value would be read back as the published one, not the library's default.
-        return {**_without_source(self.to_dict()), "auto_map": dict(AUTO_MAP)}
+        return _without_source(self.to_dict())
 
 
 __all__ = ["VideoGlammConfig"]

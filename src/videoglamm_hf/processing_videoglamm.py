@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
+from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
 from .lazy_clip import LazyClip, LazyGroundingFrames
@@ -117,6 +118,9 @@ class VideoGlammProcessor(ProcessorMixin):
                 f"The tokenizer lacks the added tokens {missing}; add them with tokenizer.add_tokens "
                 "(placeholders beyond the embedding rows, so that they cannot be generated)."
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "auto_map": {"AutoProcessor": AUTO_MAP["AutoProcessor"]}}
 
     @classmethod
     def for_config(cls, config: Any, tokenizer: Any, **options: Any) -> "VideoGlammProcessor":

@@ -195,9 +195,16 @@ class VideoFeatures:
 _FIELDS = ("kinds", "visual_tokens", "frame_features", "original_sizes", "frame_timestamps", "prefixes")
 
 
+def lasting_fields(config: Any) -> Any:
+    """A config as a dict, nested ones alike, without what loading and saving change."""
+    if not isinstance(config, dict):
+        return config
+    return {key: lasting_fields(value) for key, value in config.items() if key not in _VOLATILE}
+
+
 def model_fingerprint(model: Any) -> str:
     """A name for what a model computes: its config and a few weights of every part that is trained."""
-    config = {key: value for key, value in model.config.to_dict().items() if key not in _VOLATILE}
+    config = lasting_fields(model.config.to_dict())
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     probes = (
         stored_parameter(model.model.spatial_projector.linear_2, "bias"),

@@ -27,6 +27,7 @@ from ..errors import InputError, MediaError
 from ..output_folder import explained_writes
 from ..pixel_decoder import FrameFeatures
 from ..tracking import encode_places
+from ..video_features import lasting_fields
 from .clips import read_training_clip
 from .sample import check_sample, conversations_of, is_path
 
@@ -235,7 +236,7 @@ def tower_fingerprint(model: Any) -> str:
     parts |= {
         name: getattr(config, name) for name in ("num_tower_frames", "spatial_feature_layer", "temporal_feature_layer")
     }
-    digest = hashlib.sha256(json.dumps(_lasting(parts), sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(lasting_fields(parts), sort_keys=True, default=str).encode())
     for module in (inner.spatial_tower, inner.temporal_tower, model.pixel_decoder.vision_encoder):
         parameters = list(module.parameters())
         for parameter in (parameters[0], parameters[len(parameters) // 2], parameters[-1]):
@@ -243,14 +244,6 @@ def tower_fingerprint(model: Any) -> str:
             probe = parameter.detach().flatten()[:64].to("cpu", torch.bfloat16)
             digest.update(probe.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _lasting(value: Any) -> Any:
-    """A config as dict without what loading adds to it."""
-    if isinstance(value, dict):
-        volatile = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
-        return {key: _lasting(own) for key, own in value.items() if key not in volatile}
-    return value
 
 
 def _parts(source: Any) -> Iterable[bytes]:
