@@ -23,6 +23,7 @@ SCRIPTS = (
     "streams",
     "precision",
     "cached_features",
+    "quantization",
 )
 
 
@@ -93,6 +94,10 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         (f"training step from cached {name}, against from pixels", f"{seen['speed-up']}x", "> 1x")
         for name, seen in figures["cached_features"].items()
         if isinstance(seen, dict)
+    ]
+    found += [
+        (f"points of mean IoU lost by the small model in {name}", *lost.removesuffix(")").split(" ("))
+        for name, lost in figures["quantization"]["most points lost (target)"].items()
     ]
     return [(what, str(seen), target) for what, seen, target in found]
 

@@ -2,8 +2,8 @@
 
     python examples/train_tiny.py --output tiny-model
 
-Four stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
-language; masks from prompt codes, then memory.
+Five stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
+language; masks from prompt codes, then memory, then tracks.
 
 Started again with the same `--output` it goes on where it was stopped. With `--steps 0.01` it is over in minutes and
 shows that everything runs.
@@ -76,7 +76,7 @@ WEIGHTS = "weights.safetensors"
 
 # What a stage's name stands for, and which of them wait for each other: the codes at [SEG] are fixed beforehand, so
 # the language model learns to say what the pixel decoder learns to find, and neither waits for the other.
-CHAINS = (("pixels", "memory"), ("towers", "language"))
+CHAINS = (("pixels", "memory", "tracks"), ("towers", "language"))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,17 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             weight_decay=0.01,
             kinds=(*SCENE_KINDS, "caption"),
             world=CLIPS,
-            module=lambda: Pixels(model, through_memory=True),
+            module=lambda: Pixels(model, through_memory=True, strange_rate=0.4),
+            batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
+        ),
+        "tracks": Stage(
+            steps=700,
+            scenes=4,
+            learning_rate=4e-3,
+            weight_decay=0.01,
+            kinds=(*SCENE_KINDS, "caption"),
+            world=CLIPS,
+            module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
             batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
         ),
     }

@@ -3,7 +3,8 @@
 1. `Towers`: the towers learn what is where and goes where, as published ones know it before training.
 2. `Language`: the language model answers, and says the prompt codes at [SEG].
 3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
-4. the same through memory, in clips.
+4. the same through memory, in clips, where some memories mislead;
+5. and with memories as they are, the image encoder frozen.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
@@ -54,8 +55,6 @@ IGNORED = -100
 SCENE_KINDS = ("same_colour", "same_shape", "referring", "size", "absent")
 # Share of scenes whose colours are taken away where shapes are learnt.
 GREY_RATE = 0.2
-# Share of memories whose features are another's.
-STRANGE_RATE = 0.4
 # What the temporal tower is taught.
 TEMPORAL_LABELS = ("colour", "shape", "place", "size", "largest", "smallest", "direction", "way")
 
@@ -189,13 +188,21 @@ class Pixels(nn.Module):
 
     Args:
         through_memory: Whether the clip is tracked from its first frame; otherwise every frame stands alone.
+        strange_rate: Share of memories whose features are another's.
+        frozen_encoder: Whether the image encoder stays as it is.
     """
 
-    dense_weight = 0.5
-
-    def __init__(self, model: VideoGlammForGroundedGeneration, through_memory: bool) -> None:
+    def __init__(
+        self,
+        model: VideoGlammForGroundedGeneration,
+        through_memory: bool,
+        strange_rate: float = 0.0,
+        frozen_encoder: bool = False,
+    ) -> None:
         super().__init__()
-        self.decoder = model.pixel_decoder
+        self.decoder, self.strange_rate = model.pixel_decoder, strange_rate
+        self.decoder.vision_encoder.requires_grad_(not frozen_encoder)
+        self.dense_weight = 0.0 if frozen_encoder else 0.5
         width = model.config.grounding_config.prompt_encoder_config.hidden_size
         self.codes = PromptCodes(width)
         self.low_head, self.middle_head = DenseHead(width), DenseHead(width // 4)
@@ -293,7 +300,7 @@ class Pixels(nn.Module):
         not looks, which hold for pairs of colour and shape that were seen."""
         count = len(decided.logits)
         rows = torch.arange(count)
-        strange = torch.rand(count) < STRANGE_RATE
+        strange = torch.rand(count) < self.strange_rate
         rows[strange] = torch.randperm(count)[strange]
         return remember(self.decoder, features.select(rows.to(decided.logits.device)), decided, prompted)
 
