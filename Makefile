@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(PY) examples/demo.py --output demo_output
 
 test: $(VENV)/.installed
-	$(PY) -m pytest -q
+	OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q
 
 parity: $(VENV)/.installed
 	$(PY) -m pytest -q tests/parity

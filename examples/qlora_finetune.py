@@ -14,12 +14,13 @@ from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig, Trainer, 
 
 from videoglamm_hf.data import JsonlDataset, VideoGlammDataCollator
 from videoglamm_hf.fine_tuning import lora_config
+from videoglamm_hf.tiny import TINY_MODEL
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="JSONL file of samples")
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hub id of a converted model")
+    parser.add_argument("--model", default=str(TINY_MODEL), help="folder or Hub id (default: the small one)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the adapter")
     parser.add_argument("--recipe", choices=("paper", "lora", "projectors"), default="paper", help="what trains")
     parser.add_argument("--steps", type=int, default=500)

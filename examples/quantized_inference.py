@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig
 
-import videoglamm_hf  # noqa: F401  registers the classes
+from videoglamm_hf.tiny import TINY_MODEL
 
 CONFIGS = {
     4: BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", help="video file, URL, or folder of frames")
     parser.add_argument("question")
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hub id of a converted model")
+    parser.add_argument("--model", default=str(TINY_MODEL), help="folder or Hub id (default: the small one)")
     parser.add_argument("--bits", type=int, choices=CONFIGS, default=4)
     parser.add_argument("--max-new-tokens", type=int, default=64)
     arguments = parser.parse_args(argv)

@@ -2,8 +2,8 @@
 
     python examples/train_tiny.py --output tiny-model
 
-Five stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
-language; masks from prompt codes, then memory, then tracks.
+Six stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
+language; masks from prompt codes, then memory, then tracks, then whole clips.
 
 Started again with the same `--output` it goes on where it was stopped. With `--steps 0.01` it is over in minutes and
 shows that everything runs.
@@ -76,7 +76,7 @@ WEIGHTS = "weights.safetensors"
 
 # What a stage's name stands for, and which of them wait for each other: the codes at [SEG] are fixed beforehand, so
 # the language model learns to say what the pixel decoder learns to find, and neither waits for the other.
-CHAINS = (("pixels", "memory", "tracks"), ("towers", "language"))
+CHAINS = (("pixels", "memory", "tracks", "clips"), ("towers", "language"))
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,16 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             world=CLIPS,
             module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
             batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
+        ),
+        "clips": Stage(
+            steps=550,
+            scenes=3,
+            learning_rate=3e-3,
+            weight_decay=0.01,
+            kinds=(*SCENE_KINDS, "caption"),
+            world=CLIPS,
+            module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
+            batches=PixelBatches(num_frames=CLIPS.num_frames, num_prompts=5, grids=grids),
         ),
     }
 

@@ -12,6 +12,7 @@ from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
 from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.mask_rle import encode_rle as encode_mask
+from videoglamm_hf.shapes_world import demo_clip
 from videoglamm_hf.video_io import write_mp4
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -26,6 +27,9 @@ def as_in_the_readme(tmp_path, monkeypatch, original_tiny, converted_tiny):
     (tmp_path / "VideoGLaMM").symlink_to(original_tiny)
     (tmp_path / "videoglamm-hf").symlink_to(converted_tiny)
     write_mp4(tmp_path / "bikes.mp4", frames(30, 72, 96), fps=10)
+    write_mp4(tmp_path / "shapes.mp4", demo_clip(13)["video"], fps=4)
+    (tmp_path / "clips").mkdir()
+    write_mp4(tmp_path / "clips" / "bikes.mp4", frames(10, 72, 96), fps=10)
     mask = encode_mask(np.eye(72, 96, dtype=bool))
     answer = {"role": "assistant", "content": [{"type": "text", "text": "It is <p> the rider </p> [SEG]."}]}
     question = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Can you segment the rider?"}]}

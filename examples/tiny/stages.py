@@ -4,7 +4,7 @@
 2. `Language`: the language model answers, and says the prompt codes at [SEG].
 3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
 4. the same through memory, in clips, where some memories mislead;
-5. and with memories as they are, the image encoder frozen.
+5. and with memories as they are, the image encoder frozen, first in parts of clips, then in whole ones.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.

@@ -1,0 +1,87 @@
+"""The examples run on toy data; what a longer run learns is tested where it is marked slow."""
+
+import json
+from pathlib import Path
+
+import pytest
+from examples import demo, finetune_lora, train_gcg
+from transformers import AutoModel
+
+from tests.data.builders import write_frames, write_json
+from videoglamm_hf.data import write_jsonl
+from videoglamm_hf.shapes_world import ShapesWorldConfig, ShapesWorldDataset
+from videoglamm_hf.tiny import TINY_MODEL
+from videoglamm_hf.video_io import write_mp4
+
+
+def shapes(path: Path, split: str, count: int, kind: str = "referring") -> Path:
+    """Some clips of the shapes world as a JSONL file."""
+    dataset = ShapesWorldDataset(split, kind, length=count, config=ShapesWorldConfig(num_frames=4), seed=3)
+    samples = [dataset[i] for i in range(count)]
+    for i, sample in enumerate(samples):
+        write_mp4(path.with_name(f"{path.stem}_{i}.mp4"), sample["video"], fps=4)
+        sample["video"] = path.with_name(f"{path.stem}_{i}.mp4")
+    write_jsonl(path, [{key: one[key] for key in ("messages", "video", "masks", "mask_frames")} for one in samples])
+    return path
+
+
+def losses(folder: Path) -> list[float]:
+    newest = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    history = json.loads((newest / "trainer_state.json").read_text())["log_history"]
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+def test_finetune_lora(tmp_path, capsys):
+    train, held_out = shapes(tmp_path / "train.jsonl", "train", 3), shapes(tmp_path / "eval.jsonl", "held_out", 2)
+    options = ("--train", train, "--eval", held_out, "--output", tmp_path / "tuned", "--max-steps", 3)
+    finetune_lora.main(list(map(str, options)))
+    output = capsys.readouterr().out
+    assert "eval_miou" in output and "trainable params" in output
+    assert (tmp_path / "tuned" / "adapter" / "adapter_model.safetensors").exists()
+    assert AutoModel.from_pretrained(tmp_path / "tuned" / "merged").config.model_type == "videoglamm"
+
+
+def test_train_gcg(tmp_path):
+    names = [f"{t:05d}.jpg" for t in range(3)]
+    write_frames(tmp_path / "frames" / "clip", names, size=(48, 64))
+    segmentation = {"size": [48, 64], "counts": [96, 30, 2946]}
+    content = {
+        "videos": [
+            {
+                "file_names": [f"clip/{name}" for name in names],
+                "width": 64,
+                "height": 48,
+                "length": 3,
+                "dense_cap": {"caption": "a star moves", "token_pos": [1], "mask_id": [7]},
+                "metadata": {"dataset": "made"},
+            }
+        ],
+        "annotations": [{"id": 7, "segmentations": [segmentation, None, segmentation]}],
+    }
+    annotations = write_json(tmp_path / "gcg.json", content)
+    options = ("--gcg", annotations, tmp_path / "frames", "--jsonl", shapes(tmp_path / "more.jsonl", "train", 1))
+    train_gcg.main(list(map(str, (*options, "--output", tmp_path / "out", "--max-steps", 2, "--save-steps", 2))))
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").exists()
+    more = ("--max-steps", 3, "--save-steps", 3, "--logging-steps", 1, "--resume")
+    train_gcg.main(list(map(str, (*options, "--output", tmp_path / "out", *more))))
+    assert (tmp_path / "out" / "checkpoint-3").exists()
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_longer_run_goes_down(tmp_path):
+    train = shapes(tmp_path / "train.jsonl", "train", 4, "motion")
+    options = ("--train", train, "--output", tmp_path / "tuned", "--max-steps", 60, "--batch-size", 4)
+    finetune_lora.main(list(map(str, (*options, "--learning-rate", 3e-3))))
+    seen = losses(tmp_path / "tuned")
+    assert seen[-1] < 0.7 * seen[0]
+
+
+def test_demo(tmp_path, capsys):
+    demo.main(["--output", str(tmp_path)])
+    output = capsys.readouterr().out
+    assert TINY_MODEL.exists()
+    for kind in ("referring", "caption"):
+        assert {path.name for path in (tmp_path / kind).iterdir()} == {"answer.json", "overlay.mp4", "preview.png"}
+        assert f"{tmp_path / kind}/overlay.mp4" in output
+    answer = json.loads((tmp_path / "referring" / "answer.json").read_text())
+    assert answer["text"] == "It is the blue triangle." and len(answer["objects"]) == 1

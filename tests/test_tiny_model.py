@@ -1,0 +1,56 @@
+"""The small model that ships does what its card says, on a small fixed part of the held-out clips."""
+
+import pytest
+from transformers import AutoModel, AutoProcessor
+
+from videoglamm_hf import cli
+from videoglamm_hf.shapes_world import demo_clip
+from videoglamm_hf.shapes_world.evaluation import evaluate
+from videoglamm_hf.tiny import TINY_MODEL
+from videoglamm_hf.video_io import write_mp4
+
+CLIPS = 32
+# Kind, mask mode, measure, least value: the floors of the full evaluation less what 32 clips may vary by.
+FLOORS = (
+    ("referring", "framewise", "mean_iou", 0.85),
+    ("referring", "video", "mean_iou", 0.75),
+    ("same_colour", "framewise", "mean_iou", 0.80),
+    ("same_colour", "video", "mean_iou", 0.70),
+    ("present", "framewise", "with_masks", 0.93),
+    ("caption", "framewise", "recall", 0.90),
+    ("size", "framewise", "mean_iou", 0.60),
+)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    model = AutoModel.from_pretrained(TINY_MODEL, dtype="float32")
+    kinds = sorted({kind for kind, *_ in FLOORS} | {"absent"})
+    found = evaluate(model, AutoProcessor.from_pretrained(TINY_MODEL), kinds=kinds, clips=CLIPS)
+    return {(score.kind, score.mask_mode): score for score in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "mode", "measure", "least"), FLOORS)
+def test_floors(scores, kind, mode, measure, least):
+    assert getattr(scores[kind, mode], measure) >= least
+
+
+@pytest.mark.slow
+def test_absent_things_are_denied(scores):
+    assert scores["absent", "framewise"].with_masks <= 0.2
+
+
+def test_it_is_small_and_carries_its_card():
+    files = {path.name: path.stat().st_size for path in TINY_MODEL.iterdir() if path.is_file()}
+    assert files["model.safetensors"] <= 12e6
+    assert {"config.json", "processor_config.json", "tokenizer.json", "MODEL_CARD.md", "metrics.json"} <= files.keys()
+
+
+def test_segment_takes_it_when_no_model_is_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_mp4("shapes.mp4", demo_clip(13)["video"], fps=4)
+    assert cli.main(["segment", "shapes.mp4", "Please segment the blue triangle.", "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    assert "coloured shapes" in captured.err and "1 objects in 16 frames" in captured.out
+    assert (tmp_path / "shapes_answer" / "preview.png").exists()
