@@ -16,7 +16,7 @@ import multiprocessing
 import multiprocessing.connection
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,16 @@ class Stage:
 def stages(model: Any, processor: Any) -> dict[str, Stage]:
     """All stages by name."""
     grids = Pixels.grids(model)
+    memory = Stage(
+        steps=1600,
+        scenes=4,
+        learning_rate=5e-3,
+        weight_decay=0.01,
+        kinds=(*SCENE_KINDS, "caption"),
+        world=CLIPS,
+        module=lambda: Pixels(model, through_memory=True, strange_rate=0.4),
+        batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
+    )
     return {
         "towers": Stage(
             steps=3000,
@@ -138,33 +148,18 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             module=lambda: Pixels(model, through_memory=False),
             batches=PixelBatches(num_frames=1, num_prompts=8, grids=grids, grey_rate=GREY_RATE),
         ),
-        "memory": Stage(
-            steps=1600,
-            scenes=4,
-            learning_rate=5e-3,
-            weight_decay=0.01,
-            kinds=(*SCENE_KINDS, "caption"),
-            world=CLIPS,
-            module=lambda: Pixels(model, through_memory=True, strange_rate=0.4),
-            batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
-        ),
-        "tracks": Stage(
+        "memory": memory,
+        "tracks": replace(
+            memory,
             steps=700,
-            scenes=4,
             learning_rate=4e-3,
-            weight_decay=0.01,
-            kinds=(*SCENE_KINDS, "caption"),
-            world=CLIPS,
             module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
-            batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
         ),
-        "clips": Stage(
+        "clips": replace(
+            memory,
             steps=550,
             scenes=3,
             learning_rate=3e-3,
-            weight_decay=0.01,
-            kinds=(*SCENE_KINDS, "caption"),
-            world=CLIPS,
             module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
             batches=PixelBatches(num_frames=CLIPS.num_frames, num_prompts=5, grids=grids),
         ),

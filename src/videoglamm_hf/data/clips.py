@@ -19,7 +19,6 @@ def read_training_clip(
     num_tower_frames: int,
     fps: float | None,
     max_frames: int | None,
-    towers: bool = True,
 ) -> VideoClip | None:
     """The video or picture of a sample, with its mask frames as the frames to segment.
 
@@ -27,8 +26,7 @@ def read_training_clip(
         sample: See [`sample`].
         mask_frames: Numbers of the frames to segment in the source video.
         num_tower_frames, fps, max_frames: As at inference: the towers see these frames of a video file; those of
-            frames given as such are spread over all of them.
-        towers: Whether to read what the towers see at all; its frames are empty otherwise.
+            frames given as such are spread over all of them. With 0 tower frames only mask frames are read.
 
     Returns:
         None for text only.
@@ -44,16 +42,16 @@ def read_training_clip(
     if source is None:
         return None
     if isinstance(source, (str, os.PathLike)) and not os.path.isdir(source):
-        return _from_file(os.fspath(source), mask_frames, num_tower_frames if towers else 0, fps, max_frames)
+        return _from_file(os.fspath(source), mask_frames, num_tower_frames, fps, max_frames)
     if isinstance(source, (list, tuple)):
-        seen = tower_frame_indices(len(source), num_tower_frames) if towers else []
+        seen = tower_frame_indices(len(source), num_tower_frames)
         _check(mask_frames, len(source), "the list of frames")
         numbers = sorted({*seen, *mask_frames})
         frames = read_clip([source[n] for n in numbers], fps=None, max_frames=None).frames
         return _clip(frames, numbers, seen, mask_frames, None, "array")
     clip = read_clip(source, fps=None, max_frames=None)
     _check(mask_frames, len(clip.frames), clip.source)
-    seen = tower_frame_indices(len(clip.frames), num_tower_frames) if towers else []
+    seen = tower_frame_indices(len(clip.frames), num_tower_frames)
     return _clip(clip.frames, range(len(clip.frames)), seen, mask_frames, clip.fps, clip.source)
 
 
@@ -66,7 +64,7 @@ def _from_file(
         sampled = sample_frame_indices(
             len(clip), clip.fps, fps=fps, num_frames=None, max_frames=max_frames, start_time=None, end_time=None
         )
-        seen = [sampled[i] for i in tower_frame_indices(len(sampled), num_tower_frames)] if num_tower_frames else []
+        seen = [sampled[i] for i in tower_frame_indices(len(sampled), num_tower_frames)]
         numbers = sorted({*seen, *mask_frames})
         return _clip(clip.frames_at(numbers), numbers, seen, mask_frames, clip.fps, source)
     finally:

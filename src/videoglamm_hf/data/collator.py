@@ -102,23 +102,21 @@ class VideoGlammDataCollator:
         if self.features is not None:
             clip = self.features.read(sample, places)
             if clip is not None and clip.to_segment is None and places:
-                own = self._clip(sample, [numbers[place] for place in places], towers=False)
+                own = self._clip(sample, [numbers[place] for place in places], num_tower_frames=0)
                 clip.to_segment = grounding_stream(own.grounding_frames, self.processor.grounding_image_size)
         else:
-            clip = self._clip(sample, [numbers[place] for place in places])
+            clip = self._clip(sample, [numbers[place] for place in places], self.processor.num_tower_frames)
         size = (1, 1) if clip is None else clip.size if self.features is not None else clip.frames.shape[1:3]
         tracks = [track for _, own in conversations for track in own]
         masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
         return clip, [messages for messages, _ in conversations], masks
 
-    def _clip(self, sample: dict[str, Any], mask_frames: Sequence[int], towers: bool = True) -> VideoClip | None:
+    def _clip(self, sample: dict[str, Any], mask_frames: Sequence[int], num_tower_frames: int) -> VideoClip | None:
         options = {
             name: getattr(self.processor, name) if getattr(self, name) == "default" else getattr(self, name)
             for name in ("fps", "max_frames")
         }
-        return read_training_clip(
-            sample, mask_frames, num_tower_frames=self.processor.num_tower_frames, towers=towers, **options
-        )
+        return read_training_clip(sample, mask_frames, num_tower_frames=num_tower_frames, **options)
 
     def _cached_inputs(self, clips: Sequence[CachedFeatures | None]) -> dict[str, Any]:
         """What the pixels of a batch would have become, and its frames to segment."""

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,12 @@ class FeatureCache:
                 if self.settings["frame_features"] and "embedding" in known:
                     parts = [file.get_slice(name) for name in ("embedding", "high_0", "high_1")]
                     embedding, *high = (torch.stack([part[place] for place in places]) for part in parts)
-                    features = FrameFeatures(embedding, tuple(high), self._position())
+                    features = FrameFeatures(embedding, tuple(high), self._position)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise MediaError(f"{path} cannot be read ({error}); delete it and make the cache again.") from error
         return CachedFeatures(patches, features, size, [times[place] for place in places])
 
+    @cached_property
     def _position(self) -> torch.Tensor:
         return load_file(self.folder / _POSITION)["position"]
 
