@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from videoglamm_hf import video_io
+from videoglamm_hf import video_decoding
 from videoglamm_hf.errors import InputError, MediaError
 from videoglamm_hf.video_io import read_clip, read_image, sample_frame_indices, write_mp4
 
@@ -227,16 +227,16 @@ def test_sparse_frames_of_a_long_video_are_the_right_ones(tmp_path, suffix, opti
 def test_stretches_without_wanted_frames_are_not_decoded(tmp_path, monkeypatch):
     path = make_video(tmp_path / "long.mp4", [numbered_frame(i) for i in range(250)], gop=10)
     decoded = []
-    whole = video_io._decoded_frames
+    whole = video_decoding._decoded_frames
 
     def counting(container, stream):
         for frame in whole(container, stream):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(video_io, "_decoded_frames", counting)
+    monkeypatch.setattr(video_decoding, "_decoded_frames", counting)
     assert numbers_in(read_clip(path, num_frames=3).frames) == [0, 124, 249]
-    assert len(decoded) < 100
+    assert 3 <= len(decoded) < 100
 
 
 def test_variable_frame_rates_give_true_times(tmp_path):

@@ -15,16 +15,9 @@ import torch
 
 from .errors import MediaError
 from .image_streams import grounding_stream
-from .video_io import (
-    LostPlace,
-    PacketIndex,
-    check_options,
-    decode_positions,
-    index_packets,
-    local_file,
-    media_errors,
-    sample_frame_indices,
-)
+from .media_files import local_file, media_errors
+from .video_decoding import LostPlace, PacketIndex, decode_positions, index_packets
+from .video_io import check_options, sample_frame_indices
 
 # Frames decoded at once; two chunks are held, about 90 MB at 720p.
 CHUNK_FRAMES = 16

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.test_video_io import make_video, numbered_frame
-from videoglamm_hf import video_io
+from videoglamm_hf import frame_arrays, media_files, picture_files, video_decoding
 from videoglamm_hf.errors import InputError, MediaError
 from videoglamm_hf.video_io import read_clip, read_image, write_mp4
 
@@ -210,7 +210,7 @@ def test_files_without_permission(tmp_path):
 def test_frames_of_absurd_size_are_refused(tmp_path, monkeypatch):
     make_video(tmp_path / "v.mp4", FRAMES)
     Image.fromarray(FRAMES[0]).save(tmp_path / "p.png")
-    monkeypatch.setattr(video_io, "MAX_PIXELS", 100)
+    monkeypatch.setattr(frame_arrays, "MAX_PIXELS", 100)
     for name in ("v.mp4", "p.png"):
         with pytest.raises(MediaError, match=f"{name}: 128x16 is more than 100 pixels"):
             read_clip(tmp_path / name)
@@ -232,8 +232,8 @@ def test_clips_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     pictures = [Image.fromarray(frame) for frame in FRAMES]
     pictures[0].save(tmp_path / "p.gif", save_all=True, append_images=pictures[1:11])
     pictures[0].save(tmp_path / "q.gif", save_all=True, append_images=pictures[1:10])
-    monkeypatch.setattr(video_io, "MAX_CLIP_BYTES", 10 * FRAMES[0].size)
-    monkeypatch.setattr(video_io, "MAX_ANIMATION_BYTES", 10 * FRAMES[0].size)
+    monkeypatch.setattr(frame_arrays, "MAX_CLIP_BYTES", 10 * FRAMES[0].size)
+    monkeypatch.setattr(picture_files, "MAX_ANIMATION_BYTES", 10 * FRAMES[0].size)
     assert len(read_clip(tmp_path / "v.mp4", num_frames=10).frames) == 10
     with pytest.raises(MediaError, match="11 frames of 128x16"):
         read_clip(tmp_path / "v.mp4", num_frames=11)
@@ -248,7 +248,7 @@ def test_running_out_of_memory_is_explained(tmp_path, monkeypatch):
     def full(*args):
         raise MemoryError
 
-    monkeypatch.setattr(video_io, "_upright", full)
+    monkeypatch.setattr(video_decoding, "_upright", full)
     with pytest.raises(MediaError, match="memory"):
         read_clip(path)
 
@@ -403,7 +403,7 @@ def bad_server(monkeypatch):
             pass
 
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(video_io, "DOWNLOAD_SILENCE", 0.5)
+    monkeypatch.setattr(media_files, "DOWNLOAD_SILENCE", 0.5)
     finished = threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -445,6 +445,6 @@ def test_a_refused_connection_is_explained(monkeypatch):
 
 
 def test_a_download_without_end_is_given_up(bad_server, monkeypatch):
-    monkeypatch.setattr(video_io, "DOWNLOAD_DEADLINE", 0.0)
+    monkeypatch.setattr(media_files, "DOWNLOAD_DEADLINE", 0.0)
     with pytest.raises(MediaError, match="given up"):
         read_clip(f"{bad_server}/short")

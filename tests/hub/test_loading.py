@@ -27,7 +27,7 @@ ON_THE_HUB = ["main", "halved", "bf16", "pushed_adapter", "adapter_alone"]
 
 def test_the_modules_that_travel_are_flat_and_need_the_core_only():
     names = {file.stem for file in travelling_files()}
-    assert {"modeling_videoglamm", "processing_videoglamm", "errors", "video_io"} <= names
+    assert {"modeling_videoglamm", "processing_videoglamm", "errors", "video_io", "video_decoding"} <= names
     for file in travelling_files():
         assert file.parent == PACKAGE
         for node in ast.walk(ast.parse(file.read_text())):

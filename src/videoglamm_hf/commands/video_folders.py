@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ..errors import InputError
-from ..video_io import is_frame_file
+from ..media_files import is_frame_file
 
 # Names of video files; hidden files are left out. A GIF in a folder is a picture.
 _VIDEO_NAME = re.compile(

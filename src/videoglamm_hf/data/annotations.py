@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import InputError, MediaError
-from ..video_io import local_file, media_errors, open_picture
+from ..media_files import local_file, media_errors
+from ..picture_files import open_picture
 
 _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..errors import VideoGlammError
 from ..lazy_clip import LazyClip
-from ..video_io import local_file, media_errors, open_picture, read_clip, read_image
+from ..media_files import local_file, media_errors
+from ..picture_files import open_picture
+from ..video_io import read_clip, read_image
 from .jsonl import lines_of, located, missing_media, parse_line
 from .sample import Problem, mismatches, sample_problems
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..frame_arrays import MAX_PIXELS
 from ..mask_rle import decode_rle, encode_rle
-from ..video_io import MAX_PIXELS
 
 Mask = dict[str, Any] | np.ndarray | None
 Track = Sequence[Mask]

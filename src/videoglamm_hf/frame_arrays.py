@@ -1,0 +1,76 @@
+"""Arrays of frames: what one must look like, and how large one may be."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError, MediaError
+
+MAX_PIXELS = 2**28  # of one frame; real cameras stop at a quarter of this
+MAX_CLIP_BYTES = 2**34  # of all frames of one clip
+
+
+def is_tensor(source: Any) -> bool:
+    # Whoever has a tensor has imported torch; whoever has none need not wait for the import.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def as_array(source: Any) -> np.ndarray | None:
+    """The array that `source` is or that a tensor holds; None if it is neither."""
+    if isinstance(source, np.ndarray):
+        return source
+    if not is_tensor(source):
+        return None
+    try:
+        return source.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, quantized: not pictures
+        raise InputError(f"a tensor of type {source.dtype} is not a video or picture: {error}") from error
+
+
+def check_frame(array: np.ndarray, name: str) -> None:
+    """Raise InputError unless `array` is uint8 [H, W, 3]."""
+    if array.dtype != np.uint8:
+        raise InputError(f"{name} has dtype {array.dtype}; convert it to uint8 with values from 0 to 255")
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise InputError(f"{name} has shape {list(array.shape)}; expected [H, W, 3] in RGB")
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise InputError(f"{name} is {array.shape[1]}x{array.shape[0]}, more than {MAX_PIXELS} pixels")
+
+
+def check_pixels(name: str, width: int, height: int) -> None:
+    """Raise MediaError if the frames of a file are larger than a frame may be."""
+    if width * height > MAX_PIXELS:
+        raise MediaError(f"{name}: {width}x{height} is more than {MAX_PIXELS} pixels")
+
+
+def check_video_array(array: np.ndarray, channels_may_lead: bool) -> np.ndarray:
+    """The array as [T, H, W, 3]; InputError unless its frames are such arrays or, if allowed, [3, H, W]."""
+    if channels_may_lead and array.ndim == 4 and array.shape[1] == 3 and array.shape[3] != 3:
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim != 4 or array.shape[3] != 3:
+        raise InputError(f"the video array has shape {list(array.shape)}; expected [T, H, W, 3] in RGB")
+    if len(array) == 0:
+        raise InputError("the video array holds no frames")
+    check_frame(array[0], "the video array")
+    return array
+
+
+def check_clip_bytes(name: str, count: int, shape: Sequence[int]) -> None:
+    """Raise MediaError if `count` frames of this shape are more than a clip may hold."""
+    size = count * math.prod(shape)
+    if size > MAX_CLIP_BYTES:
+        raise MediaError(
+            f"{name}: {count} frames of {shape[1]}x{shape[0]} take {size / 2**30:.0f} GiB, more than the "
+            f"{MAX_CLIP_BYTES >> 30} GiB a clip may have; lower fps, num_frames or max_frames"
+        )
+
+
+def size_text(frame: np.ndarray) -> str:
+    """Width x height, as messages give it."""
+    return f"{frame.shape[1]}x{frame.shape[0]}"

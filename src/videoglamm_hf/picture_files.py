@@ -1,0 +1,92 @@
+"""Picture files and animations, read with Pillow."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import MediaError
+from .frame_arrays import check_pixels, size_text
+
+logger = logging.getLogger(__name__)
+
+MAX_ANIMATION_BYTES = 2**32  # of all frames of a GIF or the like, which are all decoded
+
+# Formats Pillow reads itself: no external program, none that is really a video or a document.
+_PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+
+def open_picture(path: Path, name: str) -> Image.Image | None:
+    """The picture or animation in a file, not decoded yet; None if it is not one."""
+    Image.init()
+    formats = [f for f in _PICTURE_FORMATS if f in Image.OPEN]
+    try:
+        picture = Image.open(path, formats=formats)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"{name}: the picture has too many pixels: {error}") from error
+    try:
+        check_pixels(name, picture.width, picture.height)
+    except MediaError:
+        picture.close()
+        raise
+    return picture
+
+
+def rgb(picture: Image.Image) -> np.ndarray:
+    """uint8 [H, W, 3] of the current frame, transparency laid on white."""
+    if picture.mode.startswith("I"):  # 16 bits per pixel: Pillow's own conversion clips at 255
+        grey = np.clip(np.asarray(picture), 0, 2**16 - 1) >> 8
+        return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.array(picture.convert("RGB"))
+
+
+def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float | None]:
+    """When each frame that can be decoded appears, in seconds, and their rate; None for the rate of a single frame."""
+    count = getattr(picture, "n_frames", 1)
+    if count > 1 and count * picture.width * picture.height * 3 > MAX_ANIMATION_BYTES:
+        raise MediaError(
+            f"{name}: an animation of {count} frames of {picture.width}x{picture.height} is too large; "
+            "convert it to mp4"
+        )
+    # Only decoding tells how long each frame stays, so all are decoded once before any is kept.
+    starts: list[float] = []  # milliseconds, as are the delays
+    elapsed = 0.0
+    for position in range(count):
+        try:
+            picture.seek(position)
+            picture.load()
+        except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+            if not starts:
+                raise
+            logger.warning("%s: frames after the first %d cannot be decoded: %s", name, position, error)
+            break
+        starts.append(elapsed)
+        delay = picture.info.get("duration") or 0
+        elapsed += delay if 10 < delay < math.inf else 100  # as browsers play "no delay"; damage may say NaN
+    rate = len(starts) / elapsed * 1000 if len(starts) > 1 else None
+    return [start / 1000 for start in starts], rate
+
+
+def animation_frames(picture: Image.Image, name: str, positions: Sequence[int]) -> np.ndarray:
+    """The frames at `positions`, uint8 [T, H, W, 3]."""
+    frames = []
+    for position in positions:
+        picture.seek(position)
+        frames.append(rgb(ImageOps.exif_transpose(picture)))
+        if frames[-1].shape != frames[0].shape:
+            raise MediaError(
+                f"{name}: frame {position} is {size_text(frames[-1])}, but the first is {size_text(frames[0])}; "
+                "all frames of a video must have one size"
+            )
+    return np.stack(frames)

@@ -1,0 +1,197 @@
+"""Frames out of video files with PyAV: packets counted, stretches skipped by seeking, the rest decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+# Not decord 0.6: it may hand out a neighbouring frame, scales silently, and turns phone videos in some files only.
+import av
+import numpy as np
+
+from .errors import MediaError
+from .frame_arrays import check_clip_bytes, check_pixels, size_text
+from .media_files import diagnosis, lacks_mp4_index, reason_of
+
+# Containers whose frame times and seeking can be relied on.
+_INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """What the packets of a video stream tell without decoding."""
+
+    total: int
+    rate: float | None
+    stamps: list[int]  # presentation time of each frame, sorted; empty if they cannot be relied on
+    keys: list[int]  # presentation times of frames that decode without others, sorted
+    timed: bool  # whether the times of decoded frames can be relied on
+    time_base: Fraction  # seconds of one unit of the presentation times
+
+
+class LostPlace(Exception):
+    """Seeking led past the wanted frame, as where key frames become whole only over the next frames."""
+
+
+def index_packets(path: Path, name: str) -> PacketIndex:
+    """Count the frames of a video and note their times by its packets, for container headers lie."""
+    stamps: list[int | None] = []
+    keys: list[int] = []
+    timed = True
+    with _opened(path, name) as (container, stream):
+        last = -math.inf
+        for packet in _packets(container, stream):
+            if packet.size and not packet.is_discard:
+                stamps.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
+                if packet.dts is not None:
+                    timed = timed and packet.dts >= last  # times start anew where recordings were concatenated
+                    last = packet.dts
+        rate = stream.average_rate or stream.guessed_rate
+        time_base = stream.time_base
+        indexed = container.format.name in _INDEXED_CONTAINERS
+        timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
+    if not stamps:
+        raise MediaError(f"{name}: the video holds no frames; the file is damaged or was never finished")
+    distinct = sorted({stamp for stamp in stamps if stamp is not None})
+    if None in stamps or not indexed:
+        return PacketIndex(len(stamps), float(rate) if rate else None, [], [], timed, time_base)
+    return PacketIndex(len(distinct), float(rate) if rate else None, distinct, sorted(keys), timed, time_base)
+
+
+def decode_positions(
+    path: Path, name: str, index: PacketIndex, positions: list[int], keys: list[int]
+) -> tuple[np.ndarray, list[float]]:
+    """The frames at `positions` and their seconds; fewer, even none, if they cannot be decoded."""
+    frames = np.empty((0, 0, 0, 3), np.uint8)
+    seconds: list[float | None] = []
+    places: list[int] = []
+    wanted = [index.stamps[p] for p in positions] if index.stamps else positions
+    with _opened(path, name) as (container, stream):
+        for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
+            check_pixels(name, frame.width, frame.height)
+            picture = _upright(frame)
+            count = len(seconds)
+            if count == 0:
+                check_clip_bytes(name, len(positions), picture.shape)
+                frames = np.empty((len(positions), *picture.shape), np.uint8)
+            if picture.shape != frames.shape[1:]:
+                position = bisect_left(index.stamps, place) if index.stamps else place
+                raise MediaError(
+                    f"{name}: frame {position} is {size_text(picture)}, but frames before it are "
+                    f"{size_text(frames[0])}; convert the video to one size, or set end_time before that frame"
+                )
+            frames[count] = picture
+            places.append(place)
+            if index.stamps:
+                seconds.append(float((place - index.stamps[0]) * stream.time_base))
+            else:
+                known = index.timed and frame.pts is not None
+                seconds.append(float((frame.pts - (stream.start_time or 0)) * stream.time_base) if known else None)
+    frames = frames[: len(seconds)]
+    if None in seconds or not all(a < b for a, b in itertools.pairwise([-math.inf, *seconds])):
+        return frames, [place / (index.rate or 1.0) for place in places]
+    return frames, seconds
+
+
+@contextlib.contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    try:  # by its absolute path, for a colon in a relative one could look like a protocol
+        container = av.open(str(path.absolute()), metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(f"{name}: not a video: {diagnosis(path)} ({reason_of(error)})") from error
+    with container:
+        if container.format.name == "tty":  # FFmpeg draws text files as terminal art
+            raise MediaError(f"{name}: not a video: the file is text; check the path")
+        stream = container.streams.best("video")
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+            if lacks_mp4_index(path):
+                raise MediaError(f"{name}: not a video: {diagnosis(path)}")
+            kinds = sorted({other.type for other in container.streams if other is not stream})
+            held = f"only {' and '.join(kinds)}" if kinds else "nothing"
+            raise MediaError(f"{name}: holds no video, {held} is inside; give a file with a video track")
+        if stream.codec_context is None:
+            raise MediaError(f"{name}: no decoder for its video format; convert it to H.264 mp4")
+        check_pixels(name, stream.width, stream.height)
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def _wanted_frames(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    wanted: list[int],
+    keys: list[int],
+    counted: bool,
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """For each of `wanted` (increasing) the first frame at or after it, with its place; each frame once.
+
+    A place is the frame's presentation time, or its number from 0 if `counted`.
+    """
+    place = -1 if counted else min([wanted[0], *keys[:1]]) - 1
+    todo = 0
+    while todo < len(wanted):
+        jump = _key_to_jump_to(keys, wanted[todo], place)
+        if jump is not None:
+            container.seek(jump, stream=stream)
+        for frame in _decoded_frames(container, stream):
+            if not counted and frame.pts is None:
+                continue
+            place = place + 1 if counted else frame.pts
+            if jump is not None and place > wanted[todo]:
+                raise LostPlace
+            jump = None
+            if place < wanted[todo]:
+                continue
+            yield place, frame
+            todo = bisect_right(wanted, place)
+            if todo == len(wanted) or _key_to_jump_to(keys, wanted[todo], place) is not None:
+                break
+        else:
+            return
+
+
+def _key_to_jump_to(keys: list[int], target: int, place: int) -> int | None:
+    """The key frame to seek to on the way from `place` to `target`, None if decoding on is as quick."""
+    at = bisect_right(keys, target) - 1
+    return keys[at] if at > 0 and keys[at] > place else None
+
+
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """The packets from the current position to the end, or to where the file breaks off."""
+    while True:
+        try:
+            yield from container.demux(stream)
+        except IndexError:  # PyAV's way of meeting a track that only begins here; the next packet is fine
+            continue
+        except av.error.FFmpegError:
+            pass
+        return
+
+
+def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Frames from the current position on, skipping packets that cannot be decoded."""
+    for packet in _packets(container, stream):
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from packet.decode()
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 [H, W, 3] of a decoded frame, turned and mirrored as its display matrix says."""
+    # Non-square pixels stay as stored, and interlaced video stays interlaced, as in the original.
+    picture = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return picture
+    a, b, _, c, d = struct.unpack("<5i", bytes(matrix)[:20])  # x' = a x + c y, y' = b x + d y
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        picture, a, d = picture.transpose(1, 0, 2), c, b
+    return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
