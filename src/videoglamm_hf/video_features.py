@@ -19,6 +19,7 @@ from transformers import Cache
 from .errors import InputError, MediaError
 from .pixel_decoder import FrameFeatures
 from .placement import stored_parameter
+from .replacing_file import replacing_file
 
 _FORMAT = "videoglamm-video-features-1"
 # Fields of a config that say nothing about what the weights compute.
@@ -144,12 +145,10 @@ class VideoFeatures:
                 }
             )
         metadata = {"format": _FORMAT, "fingerprint": self.fingerprint, "samples": json.dumps(described)}
-        aside = path.with_name(f".{path.name}.{os.getpid()}.incomplete")
         try:
-            save_file(tensors, aside, metadata=metadata)
-            os.replace(aside, path)
+            with replacing_file(path) as aside:
+                save_file(tensors, aside, metadata=metadata)
         except (OSError, SafetensorError) as error:
-            aside.unlink(missing_ok=True)
             raise MediaError(f"{path} cannot be written: {error}") from error
 
     @classmethod

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,8 +16,9 @@ from PIL import Image, ImageOps
 
 from .errors import InputError, MediaError, VideoGlammError
 from .frame_arrays import as_array, check_clip_bytes, check_frame, check_video_array, is_tensor, size_text
-from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors
+from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, reason_of
 from .picture_files import animation_frames, animation_times, open_picture, rgb
+from .replacing_file import replacing_file
 from .video_decoding import LostPlace, decode_positions, index_packets
 from .video_encoding import encode_mp4
 
@@ -219,14 +218,13 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
         raise MediaError(f"{name}: is a folder; give the path of a file to write")
     if not target.parent.is_dir():
         raise MediaError(f"{name}: the folder {target.parent} does not exist; create it first")
-    aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        encode_mp4(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
-        with media_errors(name):
-            os.replace(aside, target)
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+        with replacing_file(target) as aside:
+            encode_mp4(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
+    except VideoGlammError:
+        raise
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be written: {reason_of(error)}") from error
 
 
 def check_options(

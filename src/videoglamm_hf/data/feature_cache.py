@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from ..errors import InputError, MediaError
 from ..output_folder import explained_writes
 from ..pixel_decoder import FrameFeatures
+from ..replacing_file import replacing_file
 from ..tracking import encode_places
 from ..video_features import lasting_fields
 from .clips import read_training_clip
@@ -287,11 +288,8 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _write_aside(path: Path, write: Any) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.incomplete")
     try:
-        write(aside)
-        os.replace(aside, path)
+        with replacing_file(path) as aside:
+            write(aside)
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    finally:
-        aside.unlink(missing_ok=True)

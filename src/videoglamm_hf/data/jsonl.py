@@ -4,11 +4,9 @@ A line is a sample as [`sample`] describes it, in JSON: media are paths (or http
 the file's folder, and masks are COCO run-length encodings. Empty lines are passed over.
 """
 
-import contextlib
 import json
 import os
 import re
-import secrets
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, MediaError, VideoGlammError
 from ..output_folder import explained_writes
+from ..replacing_file import replacing_file
 from .annotations import checked_index
 from .masks import compressed
 from .sample import Problem, check_sample, is_path, listed, sample_problems
@@ -110,22 +109,17 @@ def write_jsonl(path: str | os.PathLike[str], samples: Iterable[dict[str, Any]])
     """
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
-    aside = path.with_name(f".{secrets.token_hex(8)}.part")
     count = 0
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
+        with replacing_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
             for sample in samples:
                 file.write(_line(sample, folder, f"sample {count}"))
                 count += 1
-        aside.replace(path)
     except VideoGlammError:  # of a sample, or of the reader it comes from
         raise
     except OSError:
         with explained_writes(path):
             raise
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
     return count
 
 
