@@ -129,7 +129,7 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=TowerBatches(model),
         ),
         "language": Stage(
-            steps=3800,
+            steps=5600,
             scenes=4,
             learning_rate=6e-3,
             weight_decay=0.1,
@@ -139,7 +139,7 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=LanguageBatches(model, processor, num_questions=12),
         ),
         "pixels": Stage(
-            steps=1000,
+            steps=1300,
             scenes=16,
             learning_rate=6e-3,
             weight_decay=0.01,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
-# Hues far apart, and none of them "an": every phrase takes the article "a".
+# Easily told apart, and none of them "an": every phrase takes the article "a".
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 45),
     "green": (40, 165, 65),
@@ -12,9 +12,13 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "yellow": (240, 215, 45),
     "purple": (150, 55, 190),
     "cyan": (60, 205, 215),
+    "pink": (245, 150, 190),
+    "brown": (125, 70, 25),
+    "lime": (160, 240, 50),
+    "navy": (20, 25, 110),
 }
 COLOURS = tuple(PALETTE)
-SHAPES = ("circle", "square", "triangle", "star")
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart")
 DIRECTIONS = ("left", "right", "up", "down")
 SPLITS = ("train", "held_out")
 
@@ -69,6 +73,8 @@ class ShapesWorldConfig:
         ("yellow", "square"),
         ("purple", "triangle"),
         ("green", "star"),
+        ("pink", "diamond"),
+        ("blue", "heart"),
     )
     min_objects: int = 1
     max_objects: int = 4
