@@ -59,13 +59,13 @@ CLIPS = ShapesWorldConfig()
 # little less often absent, because pairs never seen are easily denied.
 QUESTIONS = ShapesWorldConfig(
     kind_weights=(
-        ("referring", 0.05),
-        ("same_colour", 0.05),
+        ("referring", 0.04),
+        ("same_colour", 0.04),
         ("same_shape", 0.04),
-        ("present", 0.27),
+        ("present", 0.26),
         ("absent", 0.15),
-        ("caption", 0.08),
-        ("size", 0.28),
+        ("caption", 0.06),
+        ("size", 0.33),
         ("motion", 0.02),
         ("all_of", 0.03),
         ("attribute", 0.03),
@@ -129,7 +129,7 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=TowerBatches(model),
         ),
         "language": Stage(
-            steps=5600,
+            steps=8000,
             scenes=4,
             learning_rate=6e-3,
             weight_decay=0.1,
@@ -210,6 +210,7 @@ def run(name: str, stage: Stage, folder: Path, scale: float, seed: int, tensorbo
         remove_unused_columns=False,
         report_to=["tensorboard"] if tensorboard else [],
         disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     set_seed(seed)
     module = stage.module()
