@@ -1,11 +1,13 @@
 """The small model that ships does what its card says, on a small fixed part of the held-out clips."""
 
+import json
+
 import pytest
 from transformers import AutoModel, AutoProcessor
 
 from videoglamm_hf import cli
 from videoglamm_hf.shapes_world import demo_clip
-from videoglamm_hf.shapes_world.evaluation import evaluate
+from videoglamm_hf.shapes_world.evaluation import KindScores, as_table, evaluate, missed_floors
 from videoglamm_hf.tiny import TINY_MODEL
 from videoglamm_hf.video_io import write_mp4
 
@@ -19,6 +21,8 @@ FLOORS = (
     ("present", "framewise", "with_masks", 0.93),
     ("caption", "framewise", "recall", 0.90),
     ("size", "framewise", "mean_iou", 0.60),
+    ("unseen_pairs", "framewise", "mean_iou", 0.75),
+    ("unseen_pairs", "video", "mean_iou", 0.65),
 )
 
 
@@ -39,6 +43,12 @@ def test_floors(scores, kind, mode, measure, least):
 @pytest.mark.slow
 def test_absent_things_are_denied(scores):
     assert scores["absent", "framewise"].with_masks <= 0.2
+
+
+def test_its_card_shows_its_metrics_and_they_reach_every_floor():
+    scores = [KindScores(**row) for row in json.loads((TINY_MODEL / "metrics.json").read_text())]
+    assert missed_floors(scores) == []
+    assert as_table(scores) in (TINY_MODEL / "MODEL_CARD.md").read_text()
 
 
 def test_it_is_small_and_carries_its_card():

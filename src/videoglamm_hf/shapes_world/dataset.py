@@ -36,7 +36,7 @@ class ShapesWorldDataset:
     Example:
         >>> sample = ShapesWorldDataset(kind="referring")[0]
         >>> sample["messages"][0]["content"][1]["text"], sample["video"].shape, sample["masks"].shape
-        ('Please segment the cyan triangle.', (8, 96, 96, 3), (1, 8, 96, 96))
+        ('Please segment the navy triangle.', (8, 96, 96, 3), (1, 8, 96, 96))
     """
 
     def __init__(

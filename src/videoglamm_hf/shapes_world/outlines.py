@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Half a side of the square, circumradius of triangle, star and diamond, for a circle of diameter 1: about equally wide.
+# Half a side of the square, circumradius of the others, for a circle of diameter 1: about equally wide.
 _SQUARE, _TRIANGLE, _STAR, _DIAMOND = 0.43, 0.62, 0.6, 0.58
 # A heart is a square on its tip, this far from its centre, with half a disc on either upper side.
 _HEART = 0.43
