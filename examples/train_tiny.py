@@ -2,8 +2,8 @@
 
     python examples/train_tiny.py --output tiny-model
 
-Six stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
-language; masks from prompt codes, then memory, then tracks, then whole clips.
+Five stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
+language; masks from prompt codes, then memory, then whole clips.
 
 Started again with the same `--output` it goes on where it was stopped. With `--steps 0.01` it is over in minutes and
 shows that everything runs.
@@ -76,7 +76,7 @@ WEIGHTS = "weights.safetensors"
 
 # What a stage's name stands for, and which of them wait for each other: the codes at [SEG] are fixed beforehand, so
 # the language model learns to say what the pixel decoder learns to find, and neither waits for the other.
-CHAINS = (("pixels", "memory", "tracks", "clips"), ("towers", "language"))
+CHAINS = (("pixels", "memory", "clips"), ("towers", "language"))
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
     """All stages by name."""
     grids = Pixels.grids(model)
     memory = Stage(
-        steps=1600,
+        steps=2000,
         scenes=4,
-        learning_rate=5e-3,
+        learning_rate=4e-3,
         weight_decay=0.01,
         kinds=(*SCENE_KINDS, "caption"),
         world=CLIPS,
-        module=lambda: Pixels(model, through_memory=True, strange_rate=0.4),
+        module=lambda: Pixels(model, through_memory=True),
         batches=PixelBatches(num_frames=5, num_prompts=5, grids=grids),
     )
     return {
@@ -149,15 +149,9 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             batches=PixelBatches(num_frames=1, num_prompts=8, grids=grids, grey_rate=GREY_RATE),
         ),
         "memory": memory,
-        "tracks": replace(
-            memory,
-            steps=700,
-            learning_rate=4e-3,
-            module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
-        ),
         "clips": replace(
             memory,
-            steps=550,
+            steps=800,
             scenes=3,
             learning_rate=3e-3,
             module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),

@@ -3,8 +3,8 @@
 1. `Towers`: the towers learn what is where and goes where, as published ones know it before training.
 2. `Language`: the language model answers, and says the prompt codes at [SEG].
 3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
-4. the same through memory, in clips, where some memories mislead;
-5. and with memories as they are, the image encoder frozen, first in parts of clips, then in whole ones.
+4. the same through memory, in parts of clips;
+5. and in whole clips, the image encoder frozen.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
@@ -26,7 +26,6 @@ from videoglamm_hf.image_streams import (
     temporal_stream,
     tower_frame_indices,
 )
-from videoglamm_hf.memory_bank import FrameMemory
 from videoglamm_hf.pixel_decoder import (
     FrameFeatures,
     ObjectMasks,
@@ -188,7 +187,6 @@ class Pixels(nn.Module):
 
     Args:
         through_memory: Whether the clip is tracked from its first frame; otherwise every frame stands alone.
-        strange_rate: Share of memories whose features are another's.
         frozen_encoder: Whether the image encoder stays as it is.
     """
 
@@ -196,11 +194,10 @@ class Pixels(nn.Module):
         self,
         model: VideoGlammForGroundedGeneration,
         through_memory: bool,
-        strange_rate: float = 0.0,
         frozen_encoder: bool = False,
     ) -> None:
         super().__init__()
-        self.decoder, self.strange_rate = model.pixel_decoder, strange_rate
+        self.decoder = model.pixel_decoder
         self.decoder.vision_encoder.requires_grad_(not frozen_encoder)
         self.dense_weight = 0.0 if frozen_encoder else 0.5
         width = model.config.grounding_config.prompt_encoder_config.hidden_size
@@ -288,21 +285,12 @@ class Pixels(nn.Module):
             own = features.select(clips * num_frames + t)
             if t == 0:
                 decided = decode_first_frame(decoder, own, codes)
-                bank.condition(0, self._remember(own, decided, prompted=True))
+                bank.condition(0, remember(decoder, own, decided, prompted=True))
             else:
                 decided = decode_tracked_frame(decoder, own, bank, t)
-                bank.append(t, self._remember(own, decided, prompted=False))
+                bank.append(t, remember(decoder, own, decided, prompted=False))
             losses.append(_mask_loss(decided, targets[:, t], real))
         return torch.stack(losses).mean()
-
-    def _remember(self, features: FrameFeatures, decided: ObjectMasks, prompted: bool) -> FrameMemory:
-        """Some memories have another's features with their own mask: then it is the place that is to be followed, and
-        not looks, which hold for pairs of colour and shape that were seen."""
-        count = len(decided.logits)
-        rows = torch.arange(count)
-        strange = torch.rand(count) < self.strange_rate
-        rows[strange] = torch.randperm(count)[strange]
-        return remember(self.decoder, features.select(rows.to(decided.logits.device)), decided, prompted)
 
 
 class LanguageBatches:
