@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from tqdm.auto import tqdm
 from transformers import (
     AutoModel,
     AutoProcessor,
@@ -48,7 +49,7 @@ from tiny.stages import (
     TowerBatches,
     Towers,
 )
-from videoglamm_hf.shapes_world import ShapesWorldConfig
+from videoglamm_hf.shapes_world import KINDS, ShapesWorldConfig
 from videoglamm_hf.shapes_world.evaluation import as_table, evaluate, missed_floors
 from videoglamm_hf.training_checkpoints import last_complete_checkpoint
 
@@ -265,12 +266,13 @@ def train(options: argparse.Namespace) -> None:
     workers = [spawn.Process(target=run_chain, args=(chain, options), daemon=True) for chain in CHAINS]
     for worker in workers:
         worker.start()
-    while any(worker.is_alive() for worker in workers):
-        multiprocessing.connection.wait([worker.sentinel for worker in workers if worker.is_alive()])
-        if any(worker.exitcode for worker in workers):
-            for worker in workers:
-                worker.terminate()
-            raise SystemExit("A stage failed, see above; the same command goes on where it stopped.")
+    # Listed once a round: waiting for nothing would never end.
+    while (alive := [w.sentinel for w in workers if w.is_alive()]) and not any(w.exitcode for w in workers):
+        multiprocessing.connection.wait(alive)
+    if any(worker.exitcode for worker in workers):
+        for worker in workers:
+            worker.terminate()
+        raise SystemExit("A stage failed, see above; the same command goes on where it stopped.")
 
 
 def main() -> None:
@@ -294,7 +296,9 @@ def main() -> None:
     if options.clips:
         # As saved: rounding to bfloat16 counts.
         model = AutoModel.from_pretrained(options.output, dtype=torch.float32)
-        scores = evaluate(model, AutoProcessor.from_pretrained(options.output), clips=options.clips)
+        processor, scores = AutoProcessor.from_pretrained(options.output), []
+        for kind in tqdm(KINDS, desc="evaluating", unit="kind"):
+            scores += evaluate(model, processor, kinds=[kind], clips=options.clips)
         print(as_table(scores))
         print("\n".join(missed_floors(scores)) or "all floors reached")
         metrics = json.dumps([asdict(score) for score in scores], indent=1)

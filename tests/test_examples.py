@@ -84,4 +84,4 @@ def test_demo(tmp_path, capsys):
         assert {path.name for path in (tmp_path / kind).iterdir()} == {"answer.json", "overlay.mp4", "preview.png"}
         assert f"{tmp_path / kind}/overlay.mp4" in output
     answer = json.loads((tmp_path / "referring" / "answer.json").read_text())
-    assert answer["text"] == "It is the blue triangle." and len(answer["objects"]) == 1
+    assert answer["text"] == "It is the brown star." and len(answer["objects"]) == 1

@@ -27,7 +27,7 @@ def as_in_the_readme(tmp_path, monkeypatch, original_tiny, converted_tiny):
     (tmp_path / "VideoGLaMM").symlink_to(original_tiny)
     (tmp_path / "videoglamm-hf").symlink_to(converted_tiny)
     write_mp4(tmp_path / "bikes.mp4", frames(30, 72, 96), fps=10)
-    write_mp4(tmp_path / "shapes.mp4", demo_clip(13)["video"], fps=4)
+    write_mp4(tmp_path / "shapes.mp4", demo_clip()["video"], fps=4)
     (tmp_path / "clips").mkdir()
     write_mp4(tmp_path / "clips" / "bikes.mp4", frames(10, 72, 96), fps=10)
     mask = encode_mask(np.eye(72, 96, dtype=bool))
