@@ -88,8 +88,15 @@ def convert(checkpoint: Path, output: Path, settings: Path) -> dict[str, float]:
     start = time.perf_counter()
     convert_videoglamm(checkpoint, output, config=settings, overwrite=True, progress=False)
     taken = time.perf_counter() - start
-    scale = 1 if sys.platform == "darwin" else 1024
-    return {"seconds": taken, "peak bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale}
+    return {"seconds": taken, "peak bytes": peak_bytes()}
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this program alone; Linux's ru_maxrss counts that of the process it was started from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def copy(files: list[Path], folder: Path) -> float:
