@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import platform
+import re
+import resource
 import statistics
 import sys
 import tempfile
@@ -131,6 +133,14 @@ def matrix_flops_per_second(dtype: torch.dtype = torch.float32, size: int = 2048
     """What this device reaches on one large matrix product, the best of several."""
     a, b = (torch.randn(size, size, device=best_device()).to(dtype) for _ in range(2))
     return 2 * size**3 / min(seconds(lambda: a @ b) for _ in range(12))
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this program alone; Linux's ru_maxrss counts that of the process it was started from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def device_name() -> str:

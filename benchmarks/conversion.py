@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from common import ROOT, TINY_CONFIG, benchmark_main
+from common import ROOT, TINY_CONFIG, benchmark_main, peak_bytes
 from tests.tiny_checkpoint import CLIP_PREFIX, FIXTURES, shapes, write_original
 from videoglamm_hf.conversion import convert_videoglamm
 
@@ -89,14 +88,6 @@ def convert(checkpoint: Path, output: Path, settings: Path) -> dict[str, float]:
     convert_videoglamm(checkpoint, output, config=settings, overwrite=True, progress=False)
     taken = time.perf_counter() - start
     return {"seconds": taken, "peak bytes": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """Peak resident memory of this program alone; Linux's ru_maxrss counts that of the process it was started from."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def copy(files: list[Path], folder: Path) -> float:

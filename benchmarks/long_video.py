@@ -5,7 +5,6 @@ Each length runs in a fresh process, whose peak resident memory is compared; the
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from common import ForceTokens, benchmark_main, frames, tiny_model
+from common import ForceTokens, benchmark_main, frames, peak_bytes, tiny_model
 from videoglamm_hf.video_io import write_mp4
 
 HEIGHT, WIDTH, IMAGE_SIZE = 180, 320, 96
@@ -38,7 +37,7 @@ def segment(path: Path) -> dict[str, float]:
     forced = [ForceTokens({1: model.config.seg_token_id}, inputs["input_ids"].shape[1])]
     output = model.generate(**inputs, max_new_tokens=3, do_sample=False, logits_processor=forced, pack_masks=True)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 2**20
     return {"seconds": seconds, "peak MB": peak, "frames": output.masks[0].shape[1]}
 
 

@@ -6,7 +6,6 @@ that of a fresh process for each length.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from typing import Any
@@ -15,7 +14,16 @@ import numpy as np
 import torch
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from common import benchmark_main, flops, frames, matrix_flops_per_second, paired, small_decoder, tiny_model
+from common import (
+    benchmark_main,
+    flops,
+    frames,
+    matrix_flops_per_second,
+    paired,
+    peak_bytes,
+    small_decoder,
+    tiny_model,
+)
 from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
 from videoglamm_hf.packed_masks import PackedMasks
@@ -102,7 +110,7 @@ def measure_memory(arguments: argparse.Namespace) -> None:
         ).transpose(0, 1)
     else:
         ours(decoder, RepeatedFrames(resized, arguments.frames), masks)
-    print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"peak_mb": peak_bytes() / 2**20}))
 
 
 def compare(decoder: Any, runs: int) -> dict[str, Any]:

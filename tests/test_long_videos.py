@@ -40,10 +40,10 @@ def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypat
     decoded, threads = [], set()
     decode = lazy_module.decode_positions
 
-    def counted(path, name, index, positions, keys):
+    def counted(path, name, index, positions):
         decoded.append(len(positions))
         threads.add(threading.current_thread().name)
-        return decode(path, name, index, positions, keys)
+        return decode(path, name, index, positions)
 
     lazy = LazyClip(video, fps=None)
     monkeypatch.setattr(lazy_module, "decode_positions", counted)
@@ -97,8 +97,8 @@ def test_a_file_that_ends_early_says_so_when_it_is_reached(video, tmp_path, monk
     lazy = LazyClip(video, fps=None)
     decode = lazy_module.decode_positions
 
-    def cut(path, name, index, positions, keys):
-        found, seconds = decode(path, name, index, positions, keys)
+    def cut(path, name, index, positions):
+        found, seconds = decode(path, name, index, positions)
         kept = [i for i, p in enumerate(positions) if p < 40]
         return found[kept], [seconds[i] for i in kept]
 

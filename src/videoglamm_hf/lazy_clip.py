@@ -16,7 +16,7 @@ import torch
 from .errors import MediaError
 from .image_streams import grounding_stream
 from .media_files import local_file, media_errors
-from .video_decoding import LostPlace, PacketIndex, decode_positions, index_packets
+from .video_decoding import PacketIndex, decode_positions, index_packets
 from .video_io import check_options, sample_frame_indices
 
 # Frames decoded at once; two chunks are held, about 90 MB at 720p.
@@ -113,10 +113,7 @@ class LazyClip:
 
     def _decode(self, positions: list[int]) -> tuple[np.ndarray, list[float]]:
         with media_errors(self.source):
-            try:
-                frames, seconds = decode_positions(self._path, self.source, self._index, positions, self._index.keys)
-            except LostPlace:
-                frames, seconds = decode_positions(self._path, self.source, self._index, positions, [])
+            frames, seconds = decode_positions(self._path, self.source, self._index, positions)
         if len(frames) < len(positions):
             raise MediaError(
                 f"{self.source}: frame {positions[len(frames)]} and some after it cannot be decoded; the file is "

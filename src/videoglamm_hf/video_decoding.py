@@ -36,7 +36,7 @@ class PacketIndex:
     time_base: Fraction  # seconds of one unit of the presentation times
 
 
-class LostPlace(Exception):
+class _LostPlace(Exception):
     """Seeking led past the wanted frame, as where key frames become whole only over the next frames."""
 
 
@@ -68,9 +68,19 @@ def index_packets(path: Path, name: str) -> PacketIndex:
 
 
 def decode_positions(
-    path: Path, name: str, index: PacketIndex, positions: list[int], keys: list[int]
+    path: Path, name: str, index: PacketIndex, positions: list[int]
 ) -> tuple[np.ndarray, list[float]]:
     """The frames at `positions` and their seconds; fewer, even none, if they cannot be decoded."""
+    try:
+        return _decode(path, name, index, positions, index.keys)
+    except _LostPlace:
+        return _decode(path, name, index, positions, [])
+
+
+def _decode(
+    path: Path, name: str, index: PacketIndex, positions: list[int], keys: list[int]
+) -> tuple[np.ndarray, list[float]]:
+    """Seeks to `keys` where that saves decoding."""
     frames = np.empty((0, 0, 0, 3), np.uint8)
     seconds: list[float | None] = []
     places: list[int] = []
@@ -147,7 +157,7 @@ def _wanted_frames(
                 continue
             place = place + 1 if counted else frame.pts
             if jump is not None and place > wanted[todo]:
-                raise LostPlace
+                raise _LostPlace
             jump = None
             if place < wanted[todo]:
                 continue

@@ -19,7 +19,7 @@ from .frame_arrays import as_array, check_clip_bytes, check_frame, check_video_a
 from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, reason_of
 from .picture_files import animation_frames, animation_times, open_picture, rgb
 from .replacing_file import replacing_file
-from .video_decoding import LostPlace, decode_positions, index_packets
+from .video_decoding import decode_positions, index_packets
 from .video_encoding import encode_mp4
 
 logger = logging.getLogger(__name__)
@@ -323,10 +323,7 @@ def _read_file(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
 def _read_video(path: Path, name: str, options: dict[str, Any]) -> VideoClip:
     index = index_packets(path, name)
     positions = sample_frame_indices(index.total, index.rate, **options)
-    try:
-        frames, seconds = decode_positions(path, name, index, positions, index.keys)
-    except LostPlace:
-        frames, seconds = decode_positions(path, name, index, positions, [])
+    frames, seconds = decode_positions(path, name, index, positions)
     if not seconds:
         raise MediaError(
             f"{name}: none of the {len(positions)} frames asked for can be decoded; the file is damaged or "
