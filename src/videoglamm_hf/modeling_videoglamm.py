@@ -77,7 +77,7 @@ class VideoGlammCausalLMOutput(ModelOutput):
 
 # Arguments of `forward` by kind of visual: what the towers take, and what they give.
 _PIXELS = {"image": ("pixel_values",), "video": ("pixel_values_videos", "temporal_pixel_values_videos")}
-_PATCHES = {"image": ("image_patches",), "video": ("video_patches", "temporal_video_patches")}
+PATCHES = {"image": ("image_patches",), "video": ("video_patches", "temporal_video_patches")}
 
 
 class VideoGlammMLP(nn.Module):
@@ -251,7 +251,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         config, weight = self.config, self.spatial_projector.linear_1.weight
         shape = (1,) if kind == "image" else (1, config.num_tower_frames)
         towers = (config.spatial_config, config.temporal_config)[: len(shape)]
-        names = _PATCHES[kind] if encoded else _PIXELS[kind]
+        names = PATCHES[kind] if encoded else _PIXELS[kind]
         sizes = [
             ((tower.image_size // tower.patch_size) ** 2, tower.hidden_size)
             if encoded
@@ -387,7 +387,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if encoded:
             self._check_frozen()
         source = {name: own for name, own in (patches if encoded else pixels).items() if own is not None and len(own)}
-        names = _PATCHES if encoded else _PIXELS
+        names = PATCHES if encoded else _PIXELS
         missing = [kind for kind in names if blank_passes and names[kind][0] not in source]
         for kind in missing:
             source |= self._blanks(kind, encoded)

@@ -12,7 +12,7 @@ from ..errors import InputError, MediaError
 from ..image_streams import grounding_stream
 from ..video_io import VideoClip
 from .clips import read_training_clip
-from .feature_cache import PATCHES, CachedFeatures, FeatureCache
+from .feature_cache import PATCH_NAMES, CachedFeatures, FeatureCache
 from .masks import decode_masks
 from .sample import check_sample, conversations_of
 
@@ -123,7 +123,7 @@ class VideoGlammDataCollator:
         side = self.processor.grounding_image_size
         nothing = CachedFeatures({}, None, (0, 0), [])
         clips = [clip or nothing for clip in clips]
-        found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCHES}
+        found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCH_NAMES}
         return {name: torch.stack(patches) if patches else torch.zeros(0) for name, patches in found.items()} | {
             "grounding_frames": [
                 torch.zeros((0, 3, side, side), dtype=torch.uint8) if c.to_segment is None else c.to_segment

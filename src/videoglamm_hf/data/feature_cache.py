@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from ..errors import InputError, MediaError
+from ..modeling_videoglamm import PATCHES
 from ..output_folder import explained_writes
 from ..pixel_decoder import FrameFeatures
 from ..replacing_file import replacing_file
@@ -37,7 +38,7 @@ _FORMAT = "videoglamm-feature-cache-1"
 _SETTINGS, _POSITION = "cache.json", "position.safetensors"
 # Of a file, this much at its start and at its end names it, with its size.
 _PROBED = 1 << 16
-PATCHES = ("image_patches", "video_patches", "temporal_video_patches")
+PATCH_NAMES = tuple(name for names in PATCHES.values() for name in names)
 
 
 @dataclass
@@ -103,7 +104,7 @@ class FeatureCache:
         try:
             with safe_open(path, framework="pt") as file:
                 known = set(file.keys())
-                patches = {name: file.get_tensor(name) for name in PATCHES if name in known}
+                patches = {name: file.get_tensor(name) for name in PATCH_NAMES if name in known}
                 times = json.loads(file.metadata()["timestamps"])
                 size = tuple(json.loads(file.metadata()["size"]))
                 features = None
