@@ -36,7 +36,7 @@ from videoglamm_hf.pixel_decoder import (
     new_memory_bank,
     remember,
 )
-from videoglamm_hf.shapes_world import Scene, ShapesWorldConfig, ShapesWorldDataset, sample_scene_questions
+from videoglamm_hf.shapes_world import COLOURS, Scene, ShapesWorldConfig, ShapesWorldDataset, sample_scene_questions
 
 from .targets import (
     DenseHead,
@@ -54,6 +54,8 @@ IGNORED = -100
 SCENE_KINDS = ("same_colour", "same_shape", "referring", "size", "absent")
 # Share of scenes whose colours are taken away where shapes are learnt.
 GREY_RATE = 0.2
+# Share of colours that an answer is read without.
+UNKNOWN_COLOUR_RATE = 0.3
 # What the temporal tower is taught.
 TEMPORAL_LABELS = ("colour", "shape", "place", "size", "largest", "smallest", "direction", "way")
 
@@ -238,7 +240,8 @@ class Pixels(nn.Module):
         dense = self.low_head(features.embedding.flatten(2).transpose(1, 2), low_labels)
         dense = dense + self.middle_head(features.high_resolution[1].flatten(2).transpose(1, 2), middle_labels)
 
-        codes = self.codes(prompts).flatten(0, 1)
+        # A track keeps what its first mask missed, so it learns to start from codes that are not quite right.
+        codes = (self.codes.unsure if self.through_memory else self.codes)(prompts).flatten(0, 1)
         # Half the frames' side is fine enough, and a quarter of the work.
         targets = F.avg_pool2d(masks.flatten(0, 1).float(), 2)
         clips = torch.arange(num_clips, device=frames.device).repeat_interleave(prompts.shape[1])
@@ -297,7 +300,8 @@ class LanguageBatches:
     """Clips with several questions each, packed: the questions share the clip's visual tokens.
 
     A question sees the visual tokens and itself, at the positions it has when asked alone; so a step costs little
-    more than one question, and learns from all.
+    more than one question, and learns from all. Answers are read with some colours unknown: which shape comes next is
+    then learnt from the question and the video, not from the colours that shapes had in training.
 
     Args:
         num_questions: Of each clip.
@@ -310,6 +314,7 @@ class LanguageBatches:
         self.grids = tower_grids(model)
         names = ("<|user|>", "<|assistant|>", "<|end|>")
         self.user, self.assistant, self.end = self.tokenizer.convert_tokens_to_ids(names)
+        self.colours = set(self.tokenizer.convert_tokens_to_ids(COLOURS))
 
     def __call__(self, scenes: Sequence[Scene]) -> dict[str, Any]:
         config = self.config
@@ -344,12 +349,13 @@ class LanguageBatches:
         each [SEG] its prompt as one number."""
         ids, start = list(prefix), len(prefix)
         labels, positions, owners, codes = [IGNORED] * start, list(range(start)), [0] * start, [-1] * start
+        generator = np.random.default_rng([scene.index, 5])
         for number, question in enumerate(sample_scene_questions(scene, self.num_questions), start=1):
             asked = [*self._encode(question.question), self.end, self.assistant]
             answer = [*self._encode(question.answer), self.end]
             named = iter(question.phrases)
             following = [*asked[1:], *answer, None]
-            ids += asked + answer
+            ids += asked + self._without_colours(answer, generator)
             labels += [IGNORED] * len(asked) + answer
             positions += range(start, start + len(asked) + len(answer))
             owners += [number] * (len(asked) + len(answer))
@@ -360,6 +366,13 @@ class LanguageBatches:
                 for token in following
             ]
         return {"ids": ids, "labels": labels, "positions": positions, "owners": owners, "codes": codes}
+
+    def _without_colours(self, answer: list[int], generator: np.random.Generator) -> list[int]:
+        unknown = self.tokenizer.unk_token_id
+        return [
+            unknown if token in self.colours and generator.random() < UNKNOWN_COLOUR_RATE else token
+            for token in answer
+        ]
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids

@@ -54,6 +54,17 @@ class PromptCodes(nn.Module):
         """Prompts int64 `[..., 2]` to embeddings `[..., C]`."""
         return self.colours[prompts[..., 0]] + self.shapes[prompts[..., 1]]
 
+    def unsure(self, prompts: torch.Tensor) -> torch.Tensor:
+        """The same as a language model says pairs it never saw: of half of the parts, up to half are other parts."""
+        return _mixed(self.colours, prompts[..., 0]) + _mixed(self.shapes, prompts[..., 1])
+
+
+def _mixed(codes: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Rows `[...]` of codes `[n, C]`, half of them mixed with others, few of these much."""
+    share, happens = torch.rand(2, *rows.shape, device=rows.device)
+    others = (2 * torch.randn(*rows.shape, len(codes), device=rows.device)).softmax(-1) @ codes
+    return torch.lerp(codes[rows], others, (0.5 * share * (happens < 0.5))[..., None])
+
 
 def prompt_of(words: str) -> Prompt:
     """The colour and shape a phrase names.
