@@ -1,7 +1,6 @@
 """The script that trains the small model runs from end to end and goes on where it stopped; its batches say what they
 claim to say."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -35,15 +34,7 @@ def scenes():
 
 def train(output: Path) -> str:
     command = [sys.executable, "examples/train_tiny.py", "--output", output, "--steps", "0.001", "--clips", "1"]
-    paths = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
