@@ -10,8 +10,8 @@ import torch
 from common import benchmark_main, frames, paired, tiny_model
 from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.data import FeatureCache, VideoGlammDataCollator, cache_features
-from videoglamm_hf.fine_tuning import trainable_modules
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.training.fine_tuning import trainable_modules
 
 
 def sample(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from common import ForceTokens, benchmark_main, frames, peak_bytes, tiny_model
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
 
 HEIGHT, WIDTH, IMAGE_SIZE = 180, 320, 96
 LENGTHS = (60, 600, 3600)

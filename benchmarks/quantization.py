@@ -11,10 +11,10 @@ from tqdm.auto import tqdm
 from transformers import AutoModel, AutoProcessor
 
 from common import benchmark_main, best_device
-from videoglamm_hf.commands.loading import quantization_config
-from videoglamm_hf.memory_estimate import weight_bytes
-from videoglamm_hf.shapes_world.evaluation import evaluate
-from videoglamm_hf.tiny import TINY_MODEL
+from videoglamm_hf.loading.memory_estimate import weight_bytes
+from videoglamm_hf.loading.models import quantization_config
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.toy.shapes_world.evaluation import evaluate
 
 PRECISIONS = {
     "float32": (torch.float32, "none"),

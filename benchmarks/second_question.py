@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common import ForceTokens, benchmark_main, frames, paired, tiny_model
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
 
 KINDS = {
     "words and masks": {},

@@ -14,7 +14,8 @@ import torch
 
 from common import benchmark_main, frames, paired
 from videoglamm_hf.image_streams import grounding_stream, spatial_stream, temporal_stream
-from videoglamm_hf.video_io import read_clip, write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.video_io import read_clip
 
 NUM_FRAMES, HEIGHT, WIDTH = 300, 720, 1280
 POSITIONS = {"towers": 16, "pixel decoder": 12}

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from transformers import logging
 
-from videoglamm_hf.commands.asking import ask, write_answer
-from videoglamm_hf.commands.loading import load_model, load_processor
-from videoglamm_hf.shapes_world import demo_clip
-from videoglamm_hf.tiny import TINY_MODEL
-from videoglamm_hf.video_io import read_clip, write_mp4
-from videoglamm_hf.visualization import colored_answer, object_colors
+from videoglamm_hf.cli.asking import ask, write_answer
+from videoglamm_hf.loading.models import load_model, load_processor
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.render.visualization import colored_answer, object_colors
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.toy.shapes_world import demo_clip
+from videoglamm_hf.video_io import read_clip
 
 KINDS = ("referring", "caption")
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         question = made["messages"][made["kind"].index(kind)][0]["content"][1]["text"]
         answer = ask(model, processor, clip, question, max_new_tokens=64)
         folder = options.output / kind
-        write_answer(folder, clip, answer, {"question": question, "model": "videoglamm_hf.tiny"}, overwrite=True)
+        write_answer(folder, clip, answer, {"question": question, "model": "videoglamm_hf.toy.model"}, overwrite=True)
         named = [phrase for phrase in answer.phrases if phrase.object_index is not None]
         colors = object_colors(len(answer.masks))
         words = colored_answer(answer.text, [(p.start, p.end) for p in named], [colors[p.object_index] for p in named])

@@ -14,9 +14,9 @@ from peft import get_peft_model
 from transformers import AutoModel, AutoProcessor, TrainingArguments, set_seed
 
 from videoglamm_hf.data import FeatureCache, JsonlDataset, VideoGlammDataCollator
-from videoglamm_hf.fine_tuning import RECIPES, lora_config
-from videoglamm_hf.tiny import TINY_MODEL
-from videoglamm_hf.trainer import VideoGlammTrainer
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.training.fine_tuning import RECIPES, lora_config
+from videoglamm_hf.training.trainer import VideoGlammTrainer
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,8 +13,8 @@ from peft import get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig, Trainer, TrainingArguments
 
 from videoglamm_hf.data import JsonlDataset, VideoGlammDataCollator
-from videoglamm_hf.fine_tuning import lora_config
-from videoglamm_hf.tiny import TINY_MODEL
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.training.fine_tuning import lora_config
 
 
 def main(argv: Sequence[str] | None = None) -> None:

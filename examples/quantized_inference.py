@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig
 
-from videoglamm_hf.tiny import TINY_MODEL
+from videoglamm_hf.toy import TINY_MODEL
 
 CONFIGS = {
     4: BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"),

@@ -27,9 +27,9 @@ from videoglamm_hf.data import (
     VideoGlammDataCollator,
 )
 from videoglamm_hf.errors import InputError
-from videoglamm_hf.fine_tuning import lora_config
-from videoglamm_hf.tiny import TINY_MODEL
-from videoglamm_hf.trainer import VideoGlammTrainer
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.training.fine_tuning import lora_config
+from videoglamm_hf.training.trainer import VideoGlammTrainer
 
 
 def datasets(options: argparse.Namespace) -> Dataset:

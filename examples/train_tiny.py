@@ -2,7 +2,7 @@
 
     python examples/train_tiny.py --output tiny-model
 
-Five stages, each a plain `Trainer` run (see `tiny/stages.py`), in two chains side by side: what is where, then
+Five stages, each a plain `Trainer` run (`videoglamm_hf.toy.recipe.stages`), in two chains: what is where, then
 language; masks from prompt codes, then memory, then whole clips.
 
 Started again with the same `--output` it goes on where it was stopped. With `--steps 0.01` it is over in minutes and
@@ -36,9 +36,9 @@ from transformers import (
     set_seed,
 )
 
-from tiny.building import build
-from tiny.muon import Muon
-from tiny.stages import (
+from videoglamm_hf.toy.recipe.building import build
+from videoglamm_hf.toy.recipe.muon import Muon
+from videoglamm_hf.toy.recipe.stages import (
     GREY_RATE,
     SCENE_KINDS,
     Language,
@@ -49,9 +49,9 @@ from tiny.stages import (
     TowerBatches,
     Towers,
 )
-from videoglamm_hf.shapes_world import KINDS, ShapesWorldConfig
-from videoglamm_hf.shapes_world.evaluation import as_table, evaluate, missed_floors
-from videoglamm_hf.training_checkpoints import last_complete_checkpoint
+from videoglamm_hf.toy.shapes_world import KINDS, ShapesWorldConfig
+from videoglamm_hf.toy.shapes_world.evaluation import as_table, evaluate, missed_floors
+from videoglamm_hf.training.checkpoints import last_complete_checkpoint
 
 # Single frames need no long clips.
 SHORT = ShapesWorldConfig(num_frames=4)

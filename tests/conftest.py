@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from examples.tiny.building import build
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
 from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
+from videoglamm_hf.toy.recipe.building import build
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GOLDEN = FIXTURES / "golden"

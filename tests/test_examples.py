@@ -9,9 +9,9 @@ from transformers import AutoModel
 
 from tests.data.builders import write_frames, write_json
 from videoglamm_hf.data import write_jsonl
-from videoglamm_hf.shapes_world import ShapesWorldConfig, ShapesWorldDataset
-from videoglamm_hf.tiny import TINY_MODEL
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
 
 
 def shapes(path: Path, split: str, count: int, kind: str = "referring") -> Path:

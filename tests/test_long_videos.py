@@ -11,7 +11,8 @@ from tests.tiny_checkpoint import frames
 from videoglamm_hf import MediaError
 from videoglamm_hf import lazy_clip as lazy_module
 from videoglamm_hf.lazy_clip import LazyClip
-from videoglamm_hf.video_io import read_clip, write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.video_io import read_clip
 
 NUM_FRAMES = 75
 

@@ -13,7 +13,7 @@ from tests.tiny_checkpoint import frames
 from videoglamm_hf import CheckpointError, VideoGlammConfig, VideoGlammForGroundedGeneration
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.conversion.verification import verify_folder
-from videoglamm_hf.fine_tuning import lora_config, trainable_modules
+from videoglamm_hf.training.fine_tuning import lora_config, trainable_modules
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "

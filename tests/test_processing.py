@@ -162,7 +162,7 @@ def test_answers_know_their_phrases_masks_and_times(processor):
 
 
 def test_a_file_is_sampled_at_one_frame_a_second(processor, tmp_path):
-    from videoglamm_hf.video_io import write_mp4
+    from videoglamm_hf.render.video_encoding import write_mp4
 
     clip = frames(25, 48, 64)
     write_mp4(tmp_path / "clip.mp4", clip, fps=5)

@@ -10,8 +10,8 @@ from peft import PeftModel
 from transformers import AutoModel
 
 from videoglamm_hf.data import validate_jsonl, write_jsonl
-from videoglamm_hf.shapes_world import ShapesWorldConfig, ShapesWorldDataset
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from tests.conftest import TINY_CONFIG
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
 from videoglamm_hf.data import write_jsonl
-from videoglamm_hf.mask_rle import encode_rle as encode_mask
-from videoglamm_hf.shapes_world import demo_clip
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.data.rle import encode_rle as encode_mask
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.toy.shapes_world import demo_clip
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

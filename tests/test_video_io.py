@@ -21,7 +21,8 @@ from PIL import Image
 
 from videoglamm_hf import video_decoding
 from videoglamm_hf.errors import InputError, MediaError
-from videoglamm_hf.video_io import read_clip, read_image, sample_frame_indices, write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.video_io import read_clip, read_image, sample_frame_indices
 
 BLOCK = 16  # side of the squares that spell a frame's number in bits
 DIGITS = 8

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from transformers import Cache
 
 from .errors import InputError, MediaError
+from .output_files import replacing_file
 from .pixel_decoder import FrameFeatures
 from .placement import stored_parameter
-from .replacing_file import replacing_file
 
 _FORMAT = "videoglamm-video-features-1"
 # Fields of a config that say nothing about what the weights compute.

@@ -1,13 +1,12 @@
-"""Videos and pictures in: RGB frames with their times. Frames out: mp4."""
+"""Videos and pictures in: RGB frames with their times."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,9 @@ from PIL import Image, ImageOps
 
 from .errors import InputError, MediaError, VideoGlammError
 from .frame_arrays import as_array, check_clip_bytes, check_frame, check_video_array, is_tensor, size_text
-from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, reason_of
+from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors
 from .picture_files import animation_frames, animation_times, open_picture, rgb
-from .replacing_file import replacing_file
 from .video_decoding import decode_positions, index_packets
-from .video_encoding import encode_mp4
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +165,7 @@ def sample_frame_indices(
     check_options(fps, num_frames, max_frames, start_time, end_time)
     _check_count("total", total)
     if native_fps is not None:
-        _check_number("native_fps", native_fps, above=0)
+        check_number("native_fps", native_fps, above=0)
     elif start_time is not None or end_time is not None:
         raise InputError("start_time and end_time need a video with a known frame rate")
 
@@ -194,39 +191,6 @@ def sample_frame_indices(
     return positions
 
 
-def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps: float) -> None:
-    """Write frames as an H.264 mp4 (yuv420p, BT.709) that players and browsers open.
-
-    The file appears complete or not at all: it is written under another name in the same folder first. An
-    existing file is replaced. Odd heights and widths are padded to even ones by repeating the last line.
-
-    Args:
-        path: the file to write; its folder must exist.
-        frames: uint8 [H, W, 3] each, RGB, all of one size, at least one; taken one at a time.
-        fps: frames per second, 0.01 to 1000.
-
-    Raises:
-        InputError: `fps` out of range, no frames, or a frame of another size or type.
-        MediaError: the file cannot be written or encoded.
-    """
-    _check_number("fps", fps, above=0)
-    if not 0.01 <= fps <= 1000:
-        raise InputError(f"fps must be between 0.01 and 1000 to write a video, not {fps:g}")
-    target = Path(path)
-    name = str(target)
-    if target.is_dir():
-        raise MediaError(f"{name}: is a folder; give the path of a file to write")
-    if not target.parent.is_dir():
-        raise MediaError(f"{name}: the folder {target.parent} does not exist; create it first")
-    try:
-        with replacing_file(target) as aside:
-            encode_mp4(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
-    except VideoGlammError:
-        raise
-    except OSError as error:
-        raise MediaError(f"{name}: cannot be written: {reason_of(error)}") from error
-
-
 def check_options(
     fps: float | None,
     num_frames: int | None,
@@ -236,22 +200,22 @@ def check_options(
 ) -> None:
     """Raise InputError if an option of `read_clip` cannot be used; the message names it."""
     if fps is not None:
-        _check_number("fps", fps, above=0)
+        check_number("fps", fps, above=0)
     if num_frames is not None:
         _check_count("num_frames", num_frames)
     if max_frames is not None:
         _check_count("max_frames", max_frames)
     if start_time is not None:
-        _check_number("start_time", start_time)
+        check_number("start_time", start_time)
         if start_time < 0:
             raise InputError(f"start_time must not be negative, not {start_time:g}")
     if end_time is not None:
-        _check_number("end_time", end_time, above=0)
+        check_number("end_time", end_time, above=0)
         if start_time is not None and start_time >= end_time:
             raise InputError(f"start_time ({start_time:g}) must be before end_time ({end_time:g})")
 
 
-def _check_number(option: str, value: Any, above: float = -math.inf) -> None:
+def check_number(option: str, value: Any, above: float = -math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{option} must be a number, not {value!r}")
     if not math.isfinite(value) or value <= above:

@@ -18,7 +18,8 @@ from PIL import Image
 from tests.test_video_io import make_video, numbered_frame
 from videoglamm_hf import frame_arrays, media_files, picture_files, video_decoding
 from videoglamm_hf.errors import InputError, MediaError
-from videoglamm_hf.video_io import read_clip, read_image, write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.video_io import read_clip, read_image
 
 FRAMES = [numbered_frame(i) for i in range(20)]
 RANDOM_BYTES = np.random.default_rng(0).integers(0, 256, 50_000, np.uint8).tobytes()

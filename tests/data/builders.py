@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from videoglamm_hf.mask_rle import encode_rle
+from videoglamm_hf.data.rle import encode_rle
 
 HEIGHT, WIDTH = 4, 6
 

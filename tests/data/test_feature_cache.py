@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import Trainer
 
-from tests.test_training import MIXED, Samples, arguments, video_sample
+from tests.training.test_training import MIXED, Samples, arguments, video_sample
 from videoglamm_hf import InputError, VideoGlammError, cli
 from videoglamm_hf.data import FeatureCache, VideoGlammDataCollator, cache_features, write_jsonl
 from videoglamm_hf.errors import MediaError
-from videoglamm_hf.fine_tuning import trainable_modules
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.training.fine_tuning import trainable_modules
 
 
 def batches(model, processor, folder, samples):

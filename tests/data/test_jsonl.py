@@ -18,7 +18,7 @@ from videoglamm_hf import InputError, MediaError
 from videoglamm_hf.data import JsonlDataset, check_sample, validate_jsonl, write_jsonl
 from videoglamm_hf.data import jsonl as jsonl_module
 from videoglamm_hf.errors import OutputError
-from videoglamm_hf.video_io import write_mp4
+from videoglamm_hf.render.video_encoding import write_mp4
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from peft import get_peft_model
 from transformers import AutoModel
 
 from tests.tiny_checkpoint import frames
-from videoglamm_hf.fine_tuning import lora_config
+from videoglamm_hf.training.fine_tuning import lora_config
 
 SCRIPT = Path(__file__).parent / "answering.py"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.test_cli import real_file
+from tests.cli.test_cli import real_file
 from videoglamm_hf.video_io import read_clip
 
 pytestmark = pytest.mark.parity

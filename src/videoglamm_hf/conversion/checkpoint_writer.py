@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import OutputError
-from ..output_folder import explained_writes
+from ..output_files import explained_writes
 
 MAX_SHARD_BYTES = 5 * 10**9
 

@@ -22,7 +22,7 @@ from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
 from ..image_streams import CLIP_MEAN, CLIP_STD
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
-from ..output_folder import check_output, explained_writes, leftovers, replacing_folder
+from ..output_files import check_output, explained_writes, leftovers, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
 from ..prompting import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE, SEG_TOKEN
 from .checkpoint_reader import find_weights, read_json

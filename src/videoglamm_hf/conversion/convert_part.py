@@ -9,7 +9,7 @@ from tqdm import tqdm
 from transformers import AutoModel, PreTrainedConfig
 
 from ..errors import CheckpointError
-from ..output_folder import check_output, explained_writes, replacing_folder
+from ..output_files import check_output, explained_writes, replacing_folder
 from .checkpoint_reader import StoredTensor, read_json
 from .checkpoint_writer import write_safetensors
 from .original_config import part_config

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError
 from ..image_streams import CLIP_MEAN, CLIP_STD
-from ..output_folder import check_output, explained_writes, replacing_folder
+from ..output_files import check_output, explained_writes, replacing_folder
 from .checkpoint_reader import StoredTensor, TensorReader, find_weights, read_json
 from .checkpoint_writer import write_safetensors
 from .original_files import copy_small_files, find_original_files

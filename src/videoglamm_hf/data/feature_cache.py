@@ -26,9 +26,8 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError, MediaError
 from ..modeling_videoglamm import PATCHES
-from ..output_folder import explained_writes
+from ..output_files import explained_writes, replacing_file
 from ..pixel_decoder import FrameFeatures
-from ..replacing_file import replacing_file
 from ..tracking import encode_places
 from ..video_features import lasting_fields
 from .clips import read_training_clip

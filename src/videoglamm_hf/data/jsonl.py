@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 from torch.utils.data import Dataset
 
 from ..errors import InputError, MediaError, VideoGlammError
-from ..output_folder import explained_writes
-from ..replacing_file import replacing_file
+from ..output_files import explained_writes, replacing_file
 from .annotations import checked_index
 from .masks import compressed
 from .sample import Problem, check_sample, is_path, listed, sample_problems

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..frame_arrays import MAX_PIXELS
-from ..mask_rle import decode_rle, encode_rle
+from .rle import decode_rle, encode_rle
 
 Mask = dict[str, Any] | np.ndarray | None
 Track = Sequence[Mask]

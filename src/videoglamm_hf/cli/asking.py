@@ -1,0 +1,150 @@
+"""One question about one clip, and the folder its answer is written to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers import set_seed
+from transformers.generation.streamers import BaseStreamer
+
+from ..data.rle import encode_rle
+from ..errors import OutputError
+from ..output_files import check_output, replacing_folder
+from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
+from ..render.video_encoding import write_mp4
+from ..render.visualization import contact_sheet, render_video
+from ..video_io import VideoClip
+
+
+class _TokenProgress(BaseStreamer):
+    """Counts generated tokens; the first call of a streamer is the prompt."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar, self.seen_prompt = bar, False
+
+    def put(self, value: torch.Tensor) -> None:
+        self.bar.update(int(self.seen_prompt))
+        self.seen_prompt = True
+
+    def end(self) -> None:
+        self.bar.close()
+
+
+def ask(
+    model: Any,
+    processor: VideoGlammProcessor,
+    clip: VideoClip,
+    question: str,
+    *,
+    max_new_tokens: int,
+    mask_mode: str | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+    **generate_options: Any,
+) -> GroundedAnswer:
+    """One question about one clip, with progress bars for words and masks unless `progress` is false.
+
+    Raises:
+        InputError: If the question cannot be asked.
+    """
+    messages = [
+        {
+            "role": "user",
+            "content": [{"type": "video", "video": clip.frames}, {"type": "text", "text": question}],
+        }
+    ]
+    inputs = processor.apply_chat_template(
+        messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    )
+    inputs["frame_timestamps"] = [list(clip.timestamps)]
+    if seed is not None:
+        set_seed(seed)
+    words = tqdm(desc="answering", unit="token", leave=False, disable=not progress)
+    frames = tqdm(desc="segmenting", total=len(clip.frames), unit="frame", leave=False, disable=not progress)
+    with frames:
+        output = model.generate(
+            **inputs.to(model.device),
+            max_new_tokens=max_new_tokens,
+            mask_mode=mask_mode,
+            do_sample=seed is not None,
+            streamer=_TokenProgress(words),
+            mask_callback=lambda _: frames.update(),
+            **generate_options,
+        )
+    return processor.post_process_grounded_generation(output)[0]
+
+
+def write_answer(
+    output: Path,
+    clip: VideoClip,
+    answer: GroundedAnswer,
+    settings: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> None:
+    """Writes `answer.json`, `overlay.mp4` and `preview.png`; the folder appears only when all are complete.
+
+    Raises:
+        OutputError: If the folder cannot be written, or has contents and may not be replaced.
+    """
+    check_output(output, overwrite=overwrite)
+    masks = answer.masks.numpy()
+    with replacing_folder(output) as folder:
+        document = answer_document(clip, answer, settings)
+        (folder / "answer.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+        rendered = render_video(clip.frames, masks, answer.labels)
+        frames = tqdm(
+            rendered,
+            desc="writing overlay.mp4",
+            total=len(clip.frames),
+            unit="frame",
+            leave=False,
+            disable=not progress,
+        )
+        write_mp4(folder / "overlay.mp4", frames, fps=_playback_rate(clip))
+        sheet = contact_sheet(
+            clip.frames,
+            masks,
+            answer.labels,
+            timestamps=clip.timestamps,
+            title=f"{settings['question']}\n{answer.text}",
+        )
+        try:
+            sheet.save(folder / "preview.png")
+        except OSError as error:
+            raise OutputError(f"{output}/preview.png cannot be written: {error}") from error
+
+
+def answer_document(clip: VideoClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
+    """What `answer.json` holds: words, phrases with spans, COCO-RLE masks per object and frame, times, settings."""
+    objects = [
+        {
+            "index": index,
+            "phrase": answer.labels[index],
+            "masks": [encode_rle(mask) for mask in per_frame.numpy()],
+            "object_scores": [round(score, 4) for score in answer.object_scores[index].tolist()],
+        }
+        for index, per_frame in enumerate(answer.masks)
+    ]
+    return {
+        "text": answer.text,
+        "raw_text": answer.raw_text,
+        "phrases": [
+            {"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in answer.phrases
+        ],
+        "objects": objects,
+        "timestamps": answer.timestamps,
+        "size": {"height": clip.frames.shape[1], "width": clip.frames.shape[2]},
+        "settings": settings,
+    }
+
+
+def _playback_rate(clip: VideoClip) -> float:
+    """Frames per second at which the sampled frames last as long as the video did."""
+    times = clip.timestamps
+    if len(times) < 2 or times[-1] <= times[0]:
+        return 1.0
+    return min(60.0, (len(times) - 1) / (times[-1] - times[0]))

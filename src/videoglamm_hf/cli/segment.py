@@ -1,0 +1,161 @@
+"""`videoglamm segment`: asks about a video; writes the answer, an overlay and a preview.
+
+About a folder of videos it asks one by one. Several processes share them (`torchrun --nproc-per-node N -m
+videoglamm_hf.cli segment FOLDER ...`), and the same command again answers only what has no answer yet.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from ..errors import InputError, ResourceError, is_out_of_memory
+from ..loading.models import DTYPES, QUANTIZATIONS, answer_needs_less, load_model, load_processor
+from ..output_files import check_output
+from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
+from ..render.visualization import colored_answer, object_colors
+from ..toy import TINY_MODEL
+from ..tracking import MASK_MODES
+from ..video_io import VideoClip, read_clip
+from .asking import ask, write_answer
+from .segment_folder import answer_videos, started_processes
+from .video_folders import find_videos
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("video", help="video file, URL, folder of frames, or folder of videos")
+    parser.add_argument("question", help="what to ask")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder or Hub id of a converted model (default: the small one that ships, which knows coloured shapes)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder to write (default: NAME_answer beside you; of a folder of videos NAME_answers, a folder each)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output folder that exists")
+    parser.add_argument("--mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
+    parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="precision (default: as stored)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Asks about one video, or about every video of a folder."""
+    if arguments.max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens is {arguments.max_new_tokens}; it must be at least 1.")
+    if arguments.model is None:
+        print("no --model: taking the small one that ships, which knows coloured shapes only", file=sys.stderr)
+        arguments.model = str(TINY_MODEL)
+    folder = Path(arguments.video)
+    videos = find_videos(folder) if folder.is_dir() else []
+    if videos:
+        _answer_folder(arguments, folder, videos)
+    elif started_processes() > 1:
+        raise InputError(f"{arguments.video} is one video: several processes can only share a folder of videos.")
+    else:
+        _answer_one(arguments)
+
+
+def _answer_one(arguments: argparse.Namespace) -> None:
+    name = arguments.video.rstrip("/").rsplit("/", 1)[-1]
+    output = Path(arguments.output or f"{Path(name).stem}_answer")
+    # What can be refused cheaply is refused before the model is loaded.
+    check_output(output, overwrite=arguments.overwrite)
+    processor = load_processor(arguments.model)
+    print(f"reading {arguments.video}", file=sys.stderr)
+    clip = _read(arguments.video, processor, arguments)
+    model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
+    answer = _ask(model, processor, clip, arguments)
+    settings = _settings(arguments, arguments.video, model.config) | {"dtype": str(model.dtype).removeprefix("torch.")}
+    write_answer(output, clip, answer, settings, overwrite=arguments.overwrite)
+    spans = [(p.start, p.end, p.object_index) for p in answer.phrases if p.object_index is not None]
+    colors = object_colors(len(answer.masks))
+    print(colored_answer(answer.text, [s[:2] for s in spans], [colors[s[2]] for s in spans]))
+    print(
+        f"{len(answer.masks)} objects in {len(clip.frames)} frames -> {output}/overlay.mp4, preview.png, answer.json"
+    )
+
+
+def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Path]) -> None:
+    output = Path(arguments.output or f"{folder.resolve().name}_answers")
+    processor = load_processor(arguments.model)
+    config = AutoConfig.from_pretrained(arguments.model)
+
+    def load(device: str | None) -> Callable[[Path, Path, bool], str]:
+        model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
+        dtype = str(model.dtype).removeprefix("torch.")
+
+        def answer_video(video: Path, answer_folder: Path, progress: bool) -> str:
+            check_output(answer_folder, overwrite=arguments.overwrite)
+            clip = _read(video, processor, arguments)
+            answer = _ask(model, processor, clip, arguments, progress=progress)
+            settings = _settings(arguments, video, config) | {"dtype": dtype}
+            write_answer(answer_folder, clip, answer, settings, overwrite=arguments.overwrite, progress=progress)
+            return answer.text
+
+        return answer_video
+
+    answer_videos(videos, output, lambda video: _settings(arguments, video, config), load, arguments)
+
+
+def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> VideoClip:
+    return read_clip(video, **{"fps": processor.fps, "max_frames": processor.max_frames, **_sampling(arguments)})
+
+
+def _ask(
+    model: Any, processor: VideoGlammProcessor, clip: VideoClip, arguments: argparse.Namespace, **options: Any
+) -> GroundedAnswer:
+    """Raises ResourceError if it does not fit into memory; the message says what would."""
+    try:
+        return ask(
+            model,
+            processor,
+            clip,
+            arguments.question,
+            max_new_tokens=arguments.max_new_tokens,
+            mask_mode=arguments.mode,
+            seed=arguments.seed,
+            **options,
+        )
+    except (RuntimeError, MemoryError, ResourceError) as error:
+        if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
+            raise
+        raise ResourceError(
+            f"Out of memory while answering about {len(clip.frames)} frames on {model.device}. These need less: "
+            f"{answer_needs_less(arguments.quantization, len(clip.frames))}. `videoglamm memory {arguments.model}` "
+            "says how much."
+        ) from error
+
+
+def _sampling(arguments: argparse.Namespace) -> dict[str, float | int]:
+    """The options given for reading videos."""
+    given = {"fps": arguments.fps, "max_frames": arguments.max_frames}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _settings(arguments: argparse.Namespace, video: str | Path, config: Any) -> dict[str, Any]:
+    """What makes an answer, as `answer.json` records it."""
+    return {
+        "video": str(video),
+        "question": arguments.question,
+        "model": arguments.model,
+        "mode": arguments.mode or config.mask_mode,
+        "max_new_tokens": arguments.max_new_tokens,
+        "quantization": arguments.quantization,
+        "seed": arguments.seed,
+        **_sampling(arguments),
+    }

@@ -1,0 +1,126 @@
+"""One question about every video of a folder, split over processes, going on where an earlier run stopped.
+
+Every process takes every n-th video, whatever is answered already: no two take one, and none needs another's word. An
+answer's folder appears only when it is complete, so one that exists is finished.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm.auto import tqdm
+
+from ..errors import InputError, MediaError, VideoGlammError
+from ..output_files import explained_writes, leftovers
+
+# Processes that are done wait for the one with the longest videos.
+PATIENCE = timedelta(days=7)
+
+
+def started_processes() -> int:
+    """How many processes a launcher (`torchrun`, `accelerate launch`) started."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def answer_videos(
+    videos: Sequence[Path],
+    output: Path,
+    settings: Callable[[Path], dict[str, Any]],
+    load: Callable[[str | None], Callable[[Path, Path, bool], str]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Answers every video that has no answer yet.
+
+    Args:
+        videos: All videos.
+        output: The answer of a video is the folder of the video's whole name in here, so `a.mp4` and `a.mkv` are two.
+        settings: What a finished answer must have been made with.
+        load: Loads the model on a device (None: the best there is) and returns what answers a video: its path, the
+            folder to write and whether to show progress, to the words of the answer.
+        arguments: The command's `overwrite` and `device`.
+
+    Raises:
+        InputError: If finished answers were made with other settings.
+        MediaError: At the end, on the main process: which videos could not be answered, and why.
+    """
+    with explained_writes(output):
+        output.mkdir(parents=True, exist_ok=True)
+    folders = {video: output / video.name for video in videos}
+    finished = set() if arguments.overwrite else {v for v in videos if _is_finished(folders[v], settings(v))}
+    processes = _join(arguments.device) if started_processes() > 1 else None
+    index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
+    for video in videos[index::count]:
+        for leftover in leftovers(folders[video]):
+            shutil.rmtree(leftover, ignore_errors=True)
+    own = [video for video in videos[index::count] if video not in finished]
+    failures: list[str] = []
+    with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=index > 0) as bar:
+        answer = load(_device(arguments.device, processes)) if own else None
+        for video in own:
+            try:
+                text = answer(video, folders[video], index == 0)
+                tqdm.write(f"{video.name}: {text}")
+            except (VideoGlammError, torch.OutOfMemoryError) as error:
+                failures.append(f"{video.name}: {str(error).partition(chr(10))[0]}")
+            bar.update()
+        if processes:
+            failures = _wait_for_all(failures, bar, folders, index)
+    if failures and index == 0:
+        listed = "\n  ".join(sorted(failures))
+        raise MediaError(
+            f"{len(failures)} of {len(videos)} videos could not be answered; run again to try them again:\n  {listed}"
+        )
+
+
+def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether a folder holds an answer; raises InputError if it was made with other settings."""
+    try:
+        found = dict(json.loads((folder / "answer.json").read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    # The precision is the model's business: `--dtype auto` is not known before it is loaded.
+    other = [name for name in settings | found if name != "dtype" and found.get(name) != settings.get(name)]
+    if other:
+        before, now = found.get(other[0]), settings.get(other[0])
+        raise InputError(
+            f"{folder} was answered with another {other[0]} ({before!r}, not {now!r}). Give another --output, or "
+            "--overwrite to answer all videos anew."
+        )
+    return True
+
+
+def _join(device: str | None) -> PartialState:
+    """Meets the other processes."""
+    return PartialState(cpu=device == "cpu" or not torch.accelerator.is_available(), timeout=PATIENCE)
+
+
+def _device(wanted: str | None, processes: PartialState | None) -> str | None:
+    """This process's own device of the kind that is wanted."""
+    if processes is None or (wanted is not None and wanted != processes.device.type):
+        return wanted
+    return str(processes.device)
+
+
+def _wait_for_all(failures: list[str], bar: tqdm, folders: dict[Path, Path], index: int) -> list[str]:
+    """The failures of all processes, once all are done; the main one's bar counts what the others finish."""
+    everyone = dist.barrier(async_op=True)
+    while index == 0 and not everyone.is_completed():
+        bar.n = max(bar.n, sum((folder / "answer.json").exists() for folder in folders.values()))
+        bar.refresh()
+        time.sleep(0.2)
+    everyone.wait()
+    failures = gather_object(failures)
+    dist.destroy_process_group()
+    bar.n = bar.total
+    bar.refresh()
+    return failures

@@ -1,0 +1,1 @@
+"""Model folders and Hub ids to models, quantised or not, and how much memory they need."""

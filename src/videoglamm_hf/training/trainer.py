@@ -1,0 +1,189 @@
+"""Transformers' Trainer, which also logs the parts of the loss and scores the masks of held-out samples."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from PIL import Image
+from tqdm.auto import tqdm
+from transformers import Trainer
+
+from ..data.clips import read_training_clip
+from ..data.masks import decode_masks
+from ..data.sample import conversations_of, count_seg
+from ..errors import CheckpointError, InputError, TrainingError
+from ..evaluation.mask_metrics import score_masks
+from ..processing_videoglamm import with_source
+from ..render.visualization import contact_sheet
+from .checkpoints import check_training_checkpoint, last_complete_checkpoint
+
+LOSS_PARTS = ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")
+
+
+class VideoGlammTrainer(Trainer):
+    """A `Trainer` that shows what a grounding model learns; training is the plain one's.
+
+    Logs carry the parts of the loss beside `loss` (and `eval_loss`). `evaluate` also answers the first samples of the
+    evaluation set with `generate` and reports `eval_miou`, `eval_j`, `eval_f` and `eval_j_and_f`; with TensorBoard or
+    W&B on, some of them are drawn there. A loss that is not finite stops training with the batch named, and
+    resuming passes over checkpoints that were never finished.
+
+    Args:
+        grounded_samples: How many samples of the evaluation set are answered; 0 turns it off.
+        drawn_samples: How many of these are drawn.
+        max_new_tokens: Of every answer.
+
+    The other arguments are `Trainer`'s; `processing_class` must be the [`VideoGlammProcessor`].
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        grounded_samples: int = 50,
+        drawn_samples: int = 4,
+        max_new_tokens: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.grounded_samples, self.drawn_samples = grounded_samples, drawn_samples
+        self.max_new_tokens = max_new_tokens
+        self._parts: dict[str, list[torch.Tensor]] = defaultdict(list)
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        """The model's own loss; its parts are kept for the next log.
+
+        Raises:
+            TrainingError: In training, if it is not finite.
+        """
+        names = inputs.get("sample_names")
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        prefix = "" if model.training else "eval_"
+        for name in LOSS_PARTS:
+            if outputs.get(name) is not None:
+                self._parts[prefix + name].append(outputs[name].detach())
+        if model.training and not torch.isfinite(loss):
+            parts = {name: float(outputs[name]) for name in LOSS_PARTS if outputs.get(name) is not None}
+            raise TrainingError(
+                f"The loss of step {self.state.global_step + 1} is {float(loss)} ({parts}); its batch is "
+                f"{names or 'of unnamed samples'}. Look at these samples, lower the learning rate, or use bfloat16 "
+                "in place of float16."
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`.
+
+        Raises:
+            CheckpointError: The checkpoint named is damaged, or True was given and there is no whole one.
+            InputError: The training set is empty.
+        """
+        if hasattr(self.train_dataset, "__len__") and not len(self.train_dataset):
+            raise InputError("The training set is empty; `videoglamm check-data` says what is in a file.")
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
+            if resume_from_checkpoint is None:
+                raise CheckpointError(f"{self.args.output_dir} holds no whole checkpoint to resume from; start anew.")
+        elif resume_from_checkpoint:
+            check_training_checkpoint(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Adds the means of the parts since the last log of their kind."""
+        for prefix in ("", "eval_"):
+            if f"{prefix}loss" not in logs:
+                continue
+            for name in LOSS_PARTS:
+                values = self._parts.pop(prefix + name, [])
+                if values:
+                    mean = self.accelerator.gather(torch.stack(values).mean()[None]).mean()
+                    logs[prefix + name] = round(float(mean), 5)
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Loss as in `Trainer`, then the grounded scores of the first samples."""
+        metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        dataset = eval_dataset if eval_dataset is not None else self.eval_dataset
+        if self.grounded_samples and not isinstance(dataset, dict):
+            scores = self.score_grounding(dataset, metric_key_prefix)
+            metrics |= scores
+            self.log(scores)
+        return metrics
+
+    @torch.no_grad()
+    def score_grounding(self, dataset: Any, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Answers the first samples and compares masks: the n-th generated one with the n-th of the ground truth.
+
+        Only the last assistant turn of a sample's (first) conversation is generated. Every process works on all of
+        them, as sharded models need every process to take part.
+        """
+        model, processor = self.model, self.processing_class
+        training = model.training
+        model.eval()
+        _gather_for_generate(model)
+        predicted, expected, sheets = [], [], []
+        count = min(self.grounded_samples, len(dataset))
+        for sample in tqdm((dataset[i] for i in range(count)), total=count, desc="Grounding", leave=False):
+            masks, truth, sheet = self._answer(model, processor, sample, draw=len(sheets) < self.drawn_samples)
+            predicted.append(masks)
+            expected.append(truth)
+            sheets += sheet
+        model.train(training)
+        self._draw(sheets)
+        scores = score_masks(predicted, expected)
+        named = {"miou": scores.miou, "j": scores.j, "f": scores.f, "j_and_f": scores.j_and_f}
+        return {f"{metric_key_prefix}_{name}": value for name, value in named.items()}
+
+    def _answer(
+        self, model: torch.nn.Module, processor: Any, sample: dict[str, Any], draw: bool
+    ) -> tuple[np.ndarray, np.ndarray, list[Image.Image]]:
+        """Generated masks, true ones (both bool `[N, T, H, W]`), and a picture of the answer if asked for."""
+        messages, tracks = conversations_of(sample)[0]
+        clip = read_training_clip(
+            sample,
+            list(sample.get("mask_frames") or ()),
+            num_tower_frames=processor.num_tower_frames,
+            fps=processor.fps,
+            max_frames=processor.max_frames,
+        )
+        inputs = processor.apply_chat_template(
+            with_source(messages[:-1], clip), tokenize=True, add_generation_prompt=True
+        ).to(model.device)
+        output = model.generate(**inputs, max_new_tokens=self.max_new_tokens, do_sample=False)
+        found = output.masks[0].numpy()
+        earlier = sum(count_seg(message) for message in messages[:-1])
+        truth = decode_masks(tracks[earlier:], found.shape[2:]) == 1 if tracks[earlier:] else found[:0]
+        sheet = []
+        if draw and clip is not None and found.shape[1]:
+            answer = processor.post_process_grounded_generation(output)[0]
+            sheet = [contact_sheet(clip.grounding_frames, found, answer.labels, title=answer.text)]
+        return found, truth, sheet
+
+    def _draw(self, sheets: list[Image.Image]) -> None:
+        """Hands pictures to TensorBoard and W&B, where they are on."""
+        if not self.is_world_process_zero():
+            return
+        for callback in self.callback_handler.callbacks:
+            writer = getattr(callback, "tb_writer", None)
+            if writer is not None:
+                for i, sheet in enumerate(sheets):
+                    writer.add_image(f"eval/answer_{i}", np.asarray(sheet), self.state.global_step, dataformats="HWC")
+            wandb = getattr(callback, "_wandb", None)
+            if wandb is not None:
+                images = [wandb.Image(sheet) for sheet in sheets]
+                wandb.log({"eval/answers": images, "train/global_step": self.state.global_step})
+
+
+def _gather_for_generate(model: torch.nn.Module) -> None:
+    """Lets FSDP2 gather a sharded model's own weights for `generate` as it does for `forward`."""
+    if not (dist.is_available() and dist.is_initialized()) or "generate" in vars(model):
+        return
+    from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+
+    if isinstance(model, FSDPModule):
+        register_fsdp_forward_method(model, "generate")

@@ -1,0 +1,44 @@
+"""J, F and mIoU."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from videoglamm_hf.evaluation.mask_metrics import boundary_accuracy, iou, score_masks
+
+MASKS = arrays(bool, (2, 12, 15))
+
+
+def box(top, left, size=8, side=200):
+    mask = np.zeros((side, side), bool)
+    mask[top : top + size, left : left + size] = True
+    return mask
+
+
+def test_values_known_by_hand():
+    assert iou(box(0, 0), box(0, 4)) == pytest.approx(4 / 12)
+    assert iou(np.zeros((3, 3), bool), np.zeros((3, 3), bool)) == 1
+    # 0.8 % of the diagonal of 200 x 200 is 2.3 pixels, so 3: a shift by 3 is forgiven, one by 60 is not.
+    assert boundary_accuracy(box(50, 50, 40), box(53, 50, 40)) == 1
+    assert boundary_accuracy(box(50, 50, 40), box(110, 50, 40)) < 0.3
+    assert boundary_accuracy(box(0, 0), np.zeros((200, 200), bool)) == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS, MASKS)
+def test_scores_are_symmetric_and_bounded(a, b):
+    assert iou(a, b) == iou(b, a) and 0 <= iou(a, b) <= 1
+    assert boundary_accuracy(a[0], b[0]) == pytest.approx(boundary_accuracy(b[0], a[0]))
+    assert boundary_accuracy(a[0], a[0]) == 1 and iou(a, a) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_missing_and_surplus_objects_score_zero(found, there):
+    masks = np.ones((3, 2, 4, 4), bool)
+    scores = score_masks([masks[:found]], [masks[:there]])
+    expected = 1.0 if found == there == 0 else min(found, there) / max(found, there)
+    assert scores.miou == pytest.approx(expected) and scores.j == pytest.approx(expected)
+    assert scores.num_objects == there
