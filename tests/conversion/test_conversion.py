@@ -652,7 +652,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from videoglamm_hf.conversion import convert
-from videoglamm_hf import output_folder, VideoGlammProcessor
+from videoglamm_hf import output_files, VideoGlammProcessor
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
