@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from common import benchmark_main, frames, paired
+from videoglamm_hf import read_clip
 from videoglamm_hf.image_streams import grounding_stream, spatial_stream, temporal_stream
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.video_io import read_clip
 
 NUM_FRAMES, HEIGHT, WIDTH = 300, 720, 1280
 POSITIONS = {"towers": 16, "pixel decoder": 12}
 
 
 def ours(path: Path) -> list[torch.Tensor]:
-    clip = read_clip(path, fps=None, num_frames=16, max_frames=None).frames
+    clip = read_clip(path, fps=None, num_frames=16, max_frames=None).array
     fewer = clip[np.linspace(0, 15, 12, dtype=int)]
     return [spatial_stream(clip, 336), temporal_stream(clip, 224), grounding_stream(fewer, 1024)]
 

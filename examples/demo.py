@@ -18,7 +18,6 @@ from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.render.visualization import colored_answer, object_colors
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import demo_clip
-from videoglamm_hf.video_io import read_clip
 
 KINDS = ("referring", "caption")
 
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{video}: {', '.join('a {colour} {shape}'.format(**thing) for thing in made['objects'])}")
 
     processor, model = load_processor(str(TINY_MODEL)), load_model(str(TINY_MODEL), dtype="float32")
-    clip = read_clip(video, fps=processor.fps)
+    clip = processor.video_processor.sample(video)
     for kind in KINDS:
         question = made["messages"][made["kind"].index(kind)][0]["content"][1]["text"]
         answer = ask(model, processor, clip, question, max_new_tokens=64)
@@ -48,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         colors = object_colors(len(answer.masks))
         words = colored_answer(answer.text, [(p.start, p.end) for p in named], [colors[p.object_index] for p in named])
         print(f"\n  {question}\n  {words}")
-        print(
-            f"  {len(answer.masks)} objects in {len(clip.frames)} frames: {folder}/overlay.mp4, {folder}/preview.png"
-        )
+        print(f"  {len(answer.masks)} objects in {len(clip)} frames: {folder}/overlay.mp4, {folder}/preview.png")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import torch
 
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
-from videoglamm_hf import MediaError
-from videoglamm_hf import lazy_clip as lazy_module
-from videoglamm_hf.lazy_clip import LazyClip
+from videoglamm_hf import MediaError, video_file
+from videoglamm_hf.clip_sources import open_clip, read_clip, sample_clip
+from videoglamm_hf.frame_sampling import FrameSampling
+from videoglamm_hf.grounding_frames import LazyGroundingFrames
+from videoglamm_hf.image_streams import grounding_stream
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.video_io import read_clip
 
 NUM_FRAMES = 75
 
@@ -24,30 +25,36 @@ def video(tmp_path_factory):
     return path
 
 
+def lazily(video, **sampling):
+    """A sampled video whose frames are decoded when they are asked for, as the pixel decoder takes them."""
+    return LazyGroundingFrames(sample_clip(open_clip(video), FrameSampling(max_frames=None), **sampling), size=64)
+
+
 @pytest.mark.parametrize("sampling", [{}, {"fps": None}, {"num_frames": 7}, {"start_time": 3, "end_time": 9.5}])
 def test_the_same_frames_and_times_as_reading_all(video, sampling):
-    lazy, whole = LazyClip(video, **sampling), read_clip(video, **{"max_frames": None, **sampling})
-    assert lazy.timestamps == pytest.approx(whole.timestamps)
-    assert lazy.size == whole.frames.shape[1:3] and lazy.fps == whole.fps
-    assert (lazy[0 : len(lazy)] == whole.frames).all()
+    lazy, whole = lazily(video, **sampling), read_clip(video, **{"max_frames": None, **sampling})
+    assert lazy.clip.seconds == pytest.approx(whole.seconds)
+    assert lazy.clip.size == whole.size and lazy.clip.clip.rate == whole.rate
+    expected = grounding_stream(whole.array, 64)
+    assert (lazy[0 : len(lazy)] == expected).all()
     for t in (len(lazy) - 1, 0, len(lazy) // 2):
-        assert (lazy[t : t + 1] == whole.frames[t : t + 1]).all()
+        assert (lazy[t : t + 1] == expected[t : t + 1]).all()
     indices = [0, len(lazy) // 2, len(lazy) - 1]
-    assert (lazy.frames_at(indices) == whole.frames[indices]).all()
+    assert (lazy.clip.frames(indices) == whole.array[indices]).all()
     lazy.close()
 
 
 def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypatch):
     decoded, threads = [], set()
-    decode = lazy_module.decode_positions
+    decode = video_file.decode_positions
 
     def counted(path, name, index, positions):
         decoded.append(len(positions))
         threads.add(threading.current_thread().name)
         return decode(path, name, index, positions)
 
-    lazy = LazyClip(video, fps=None)
-    monkeypatch.setattr(lazy_module, "decode_positions", counted)
+    lazy = lazily(video, fps=None)
+    monkeypatch.setattr(video_file, "decode_positions", counted)
     for t in range(len(lazy)):
         lazy[t : t + 1]
         assert len(lazy._chunks) <= 2
@@ -57,8 +64,8 @@ def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypat
 
 
 def test_decoding_goes_on_while_the_towers_look(processor, video):
-    lazy = ask_lazily(processor, video, lazy=True, fps=5)["grounding_frames"][0].clip
-    assert len(lazy._chunks[0].result()[0]) == 16
+    lazy = ask_lazily(processor, video, lazy=True, fps=5)["grounding_frames"][0]
+    assert len(lazy._chunks[0].result()) == 16
     lazy.close()
 
 
@@ -95,15 +102,15 @@ def test_a_lazy_video_has_no_limit_of_frames_and_the_towers_span_it(processor, v
 
 
 def test_a_file_that_ends_early_says_so_when_it_is_reached(video, tmp_path, monkeypatch):
-    lazy = LazyClip(video, fps=None)
-    decode = lazy_module.decode_positions
+    lazy = lazily(video, fps=None)
+    decode = video_file.decode_positions
 
     def cut(path, name, index, positions):
         found, seconds = decode(path, name, index, positions)
         kept = [i for i, p in enumerate(positions) if p < 40]
         return found[kept], [seconds[i] for i in kept]
 
-    monkeypatch.setattr(lazy_module, "decode_positions", cut)
+    monkeypatch.setattr(video_file, "decode_positions", cut)
     assert len(lazy[0:16]) == 16
     with pytest.raises(MediaError, match="frame 40"):
         lazy[32:48]
@@ -112,4 +119,4 @@ def test_a_file_that_ends_early_says_so_when_it_is_reached(video, tmp_path, monk
 
 def test_missing_files_are_refused_at_once(tmp_path):
     with pytest.raises(MediaError, match=r"no\.mp4"):
-        LazyClip(tmp_path / "no.mp4")
+        open_clip(tmp_path / "no.mp4")

@@ -17,6 +17,8 @@ AUTO_MAP = {
     "AutoModel": "modeling_videoglamm.VideoGlammForGroundedGeneration",
     "AutoModelForImageTextToText": "modeling_videoglamm.VideoGlammForGroundedGeneration",
     "AutoModelForMultimodalLM": "modeling_videoglamm.VideoGlammForGroundedGeneration",
+    "AutoImageProcessor": "image_processing_videoglamm.VideoGlammImageProcessor",
+    "AutoVideoProcessor": "video_processing_videoglamm.VideoGlammVideoProcessor",
     "AutoProcessor": "processing_videoglamm.VideoGlammProcessor",
 }
 

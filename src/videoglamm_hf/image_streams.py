@@ -92,11 +92,10 @@ def grounding_stream(frames: np.ndarray, size: int) -> torch.Tensor:
     height, width = frames.shape[1:3]
     scale = size / max(height, width)
     new_height, new_width = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-    resized = [
-        np.asarray(Image.fromarray(frame).resize((new_width, new_height), Image.Resampling.BILINEAR))
-        for frame in frames
-    ]
-    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).contiguous()
+    resized = np.empty((len(frames), new_height, new_width, 3), np.uint8)
+    for row, frame in zip(resized, frames, strict=True):
+        row[...] = Image.fromarray(frame).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous()
 
 
 def normalize_grounding_frames(frames: torch.Tensor, size: int, dtype: torch.dtype) -> torch.Tensor:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from .errors import MediaError
-from .frame_arrays import check_pixels, size_text
+from .frame_arrays import check_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +50,8 @@ def rgb(picture: Image.Image) -> np.ndarray:
     return np.array(picture.convert("RGB"))
 
 
-def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float | None]:
-    """When each frame that can be decoded appears, in seconds, and their rate; None for the rate of a single frame."""
+def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float]:
+    """When each frame that can be decoded appears, and when the last one leaves the screen, in seconds."""
     count = getattr(picture, "n_frames", 1)
     if count > 1 and count * picture.width * picture.height * 3 > MAX_ANIMATION_BYTES:
         raise MediaError(
@@ -74,19 +73,4 @@ def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float
         starts.append(elapsed)
         delay = picture.info.get("duration") or 0
         elapsed += delay if 10 < delay < math.inf else 100  # as browsers play "no delay"; damage may say NaN
-    rate = len(starts) / elapsed * 1000 if len(starts) > 1 else None
-    return [start / 1000 for start in starts], rate
-
-
-def animation_frames(picture: Image.Image, name: str, positions: Sequence[int]) -> np.ndarray:
-    """The frames at `positions`, uint8 [T, H, W, 3]."""
-    frames = []
-    for position in positions:
-        picture.seek(position)
-        frames.append(rgb(ImageOps.exif_transpose(picture)))
-        if frames[-1].shape != frames[0].shape:
-            raise MediaError(
-                f"{name}: frame {position} is {size_text(frames[-1])}, but the first is {size_text(frames[0])}; "
-                "all frames of a video must have one size"
-            )
-    return np.stack(frames)
+    return [start / 1000 for start in starts], elapsed / 1000

@@ -1,24 +1,28 @@
 """Messages to model inputs, model output to answers.
 
-One decode of a video feeds three pixel streams; the prompt is tokenised as the original does. Everything the
-processor needs to know of a model is a plain number saved in `processor_config.json`.
+The image and the video processor own what becomes pixels; here are text, its placeholders, and how both go together.
+The prompt is tokenised as the original does.
 
 Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample, L tokens.
 """
 
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import Environment, meta
 from transformers import BatchFeature, ProcessorMixin
 
+from .clip import ArrayClip, SampledClip
+from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
-from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
-from .lazy_clip import LazyClip, LazyGroundingFrames
+from .frame_sampling import SAMPLING_OPTIONS
+from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
+from .options import check_names, check_return_tensors
 from .prompting import (
     IMAGE_TOKEN,
     PHI3_CHAT_TEMPLATE,
@@ -30,10 +34,16 @@ from .prompting import (
     render_messages,
 )
 from .video_features import VideoFeatures
-from .video_io import VideoClip, read_clip, read_image
+from .video_processing_videoglamm import VIDEO_OPTIONS, VideoGlammVideoProcessor, video_list
 
-# How a video file is sampled, for the whole batch or as keys of a message's video.
-_SAMPLING_OPTIONS = ("fps", "num_frames", "max_frames", "start_time", "end_time")
+# Options of the words of a prompt, with their defaults.
+TEXT_OPTIONS: dict[str, Any] = {
+    "padding": True,
+    "padding_side": "left",
+    "truncation": False,
+    "max_length": None,
+    "return_tensors": "pt",
+}
 _ROLES = ("system", "user", "assistant")
 
 
@@ -70,15 +80,13 @@ class VideoGlammProcessor(ProcessorMixin):
     it generates into [`GroundedAnswer`]s.
 
     Args:
+        image_processor: A [`VideoGlammImageProcessor`].
+        video_processor: A [`VideoGlammVideoProcessor`].
         tokenizer: A fast tokenizer with `[SEG]`, `<image>` and `<video>` among its added tokens.
-        chat_template: Jinja template of a conversation; Phi-3's by default.
-        num_tower_frames: Frames of a video that the towers see.
+        chat_template: Jinja template of a conversation, or several by name, of which `"default"` is used; Phi-3's by
+            default.
         image_seq_length: Visual tokens of a picture.
         video_seq_length: Visual tokens of a video.
-        spatial_image_size, temporal_image_size, grounding_image_size: Input sides of the spatial tower, the
-            temporal tower and the pixel decoder, in pixels.
-        fps: Frames per second taken from a video file; None takes every frame.
-        max_frames: Most frames taken from a video file, evenly spread.
         image_start_end: Whether the template puts `<im_start>`/`<im_end>` around the visual tokens.
         absorbing_tokens: See [`PromptEncoder`].
     """
@@ -88,28 +96,23 @@ class VideoGlammProcessor(ProcessorMixin):
 
     def __init__(
         self,
-        tokenizer: Any,
-        chat_template: str | None = None,
-        num_tower_frames: int = 16,
+        image_processor: Any = None,
+        video_processor: Any = None,
+        tokenizer: Any = None,
+        chat_template: str | dict[str, str] | None = None,
         image_seq_length: int = 576,
         video_seq_length: int = 3328,
-        spatial_image_size: int = 336,
-        temporal_image_size: int = 224,
-        grounding_image_size: int = 1024,
-        fps: float | None = 1.0,
-        max_frames: int = 64,
         image_start_end: bool = False,
         absorbing_tokens: Sequence[str] = (),
     ) -> None:
-        super().__init__(tokenizer, chat_template=chat_template or PHI3_CHAT_TEMPLATE)
-        self.num_tower_frames = num_tower_frames
+        super().__init__(
+            image_processor or VideoGlammImageProcessor(),
+            video_processor or VideoGlammVideoProcessor(),
+            tokenizer,
+            chat_template=chat_template or PHI3_CHAT_TEMPLATE,
+        )
         self.image_seq_length = image_seq_length
         self.video_seq_length = video_seq_length
-        self.spatial_image_size = spatial_image_size
-        self.temporal_image_size = temporal_image_size
-        self.grounding_image_size = grounding_image_size
-        self.fps = fps
-        self.max_frames = max_frames
         self.image_start_end = image_start_end
         self.absorbing_tokens = list(absorbing_tokens)
         missing = [t for t in (SEG_TOKEN, IMAGE_TOKEN, VIDEO_TOKEN) if t not in tokenizer.get_added_vocab()]
@@ -119,53 +122,74 @@ class VideoGlammProcessor(ProcessorMixin):
                 "(placeholders beyond the embedding rows, so that they cannot be generated)."
             )
 
+    # AutoVideoProcessor and its base are stand-ins unless torchvision is installed, so neither is asked for here.
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """As in the base class, but any video processor is one."""
+        if argument_name == "video_processor":
+            return type(argument)
+        return super().check_argument_for_proper_class(argument_name, argument)
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        return [
+            VideoGlammImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
+            VideoGlammVideoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
+            cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs),
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoProcessor": AUTO_MAP["AutoProcessor"]}}
 
     @classmethod
     def for_config(cls, config: Any, tokenizer: Any, **options: Any) -> "VideoGlammProcessor":
-        """The processor of a model: every size from its [`VideoGlammConfig`], everything else from `options`."""
+        """The processor of a model: every size from its [`VideoGlammConfig`], everything else from `options`.
+
+        Raises:
+            InputError: There is no such option.
+        """
+        sides = {
+            "spatial_image_size": config.spatial_config.image_size,
+            "grounding_image_size": config.grounding_config.image_size,
+        }
+        known = ("fps", "max_frames", "decoder")
+        own = ("chat_template", "image_start_end", "absorbing_tokens")
+        check_names(options, (*known, *own), "of the processor")
+        video_options = {name: options.pop(name) for name in known if name in options}
         return cls(
+            VideoGlammImageProcessor(**sides),
+            VideoGlammVideoProcessor(
+                num_tower_frames=config.num_tower_frames,
+                temporal_image_size=config.temporal_config.image_size,
+                **sides,
+                **video_options,
+            ),
             tokenizer,
-            num_tower_frames=config.num_tower_frames,
             image_seq_length=config.image_seq_length,
             video_seq_length=config.video_seq_length,
-            spatial_image_size=config.spatial_config.image_size,
-            temporal_image_size=config.temporal_config.image_size,
-            grounding_image_size=config.grounding_config.image_size,
             **options,
         )
 
     @property
     def model_input_names(self) -> list[str]:
-        return [
-            "input_ids",
-            "attention_mask",
-            "pixel_values",
-            "pixel_values_videos",
-            "temporal_pixel_values_videos",
-            "grounding_frames",
-            "original_sizes",
-            "frame_timestamps",
-        ]
+        pixels = [*self.image_processor.model_input_names, *self.video_processor.model_input_names]
+        return list(dict.fromkeys(["input_ids", "attention_mask", *pixels]))
 
     def apply_chat_template(
         self,
         conversation: Sequence[dict[str, Any]] | Sequence[Sequence[dict[str, Any]]],
         chat_template: str | None = None,
-        tokenize: bool = False,
+        tools: Sequence[Any] | None = None,
+        documents: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
-        return_dict: bool = True,
-        return_tensors: str | None = "pt",
+        continue_final_message: bool = False,
         return_assistant_tokens_mask: bool = False,
-        padding_side: str = "left",
-        fps: float | str | None = "default",
-        num_frames: int | None = None,
-        max_frames: int | str | None = "default",
-        start_time: float | None = None,
-        end_time: float | None = None,
-        lazy: bool = False,
-        **template_kwargs: Any,
+        tokenize: bool = False,
+        return_dict: bool = True,
+        processor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> BatchFeature | list[list[int]] | str | list[str]:
         r"""
         Model inputs of one conversation or a list of them.
@@ -173,23 +197,22 @@ class VideoGlammProcessor(ProcessorMixin):
         Args:
             conversation: Messages `{"role": "user" | "assistant" | "system", "content": str | parts}`; a part
                 is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url": ...}` or
-                `{"type": "image", "image" | "path" | "url": ...}`. A video is a file, URL, folder of frames,
-                uint8 array `[T, H, W, 3]` or list of PIL images, arrays or tensors, or [`VideoFeatures`] of one
-                sample, which are not decoded or seen again. At most one video or picture per conversation; it
-                is moved to the start of its user turn, as in the original.
-            tokenize: Return model inputs; otherwise the rendered prompt as a string.
+                `{"type": "image", "image" | "path" | "url": ...}`. A video is what
+                [`~clip_sources.open_clip`] takes, a clip, or [`VideoFeatures`] of one sample, which are not decoded or
+                seen again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
+                `end_time`). At most one video or picture per conversation; it is moved to the start of its user turn,
+                as in the original.
+            chat_template: A template, or the name of one of the processor's.
+            tools, documents: For templates that use them; refused by others.
             add_generation_prompt: End with the opening of the assistant's turn.
-            return_dict: Return everything; otherwise only token ids.
-            return_tensors: `"pt"`, or None for lists of token ids.
+            continue_final_message: End within the last message, which must be the assistant's, so that it is gone on
+                with.
             return_assistant_tokens_mask: Add `assistant_masks` `[B, L]`, 1 on the tokens of assistant turns
                 (their end token included): everything the training loss sees.
-            padding_side: `"left"` for generation, `"right"` if you prefer it for training.
-            fps, num_frames, max_frames, start_time, end_time: How a video file is sampled (seconds; see
-                [`~video_io.read_clip`]); also accepted as keys of a message's video part, which win.
-            lazy: Leave the pixel decoder's frames of video files undecoded: `grounding_frames` decodes them as the
-                masks need them, so a video of any length fits in memory. There is then no limit on frames unless
-                `max_frames` is given.
-            template_kwargs: Passed to the template.
+            tokenize: Return model inputs; otherwise the rendered prompt as a string.
+            return_dict: Return everything; otherwise only token ids.
+            processor_kwargs, kwargs: What [`__call__`] takes beside texts, videos and pictures; and values of
+                variables that the template uses.
 
         Returns:
             `BatchFeature` with `input_ids` and `attention_mask` int64 `[B, L]`; for pictures `pixel_values`
@@ -199,23 +222,30 @@ class VideoGlammProcessor(ProcessorMixin):
             `frame_timestamps` (seconds).
 
         Raises:
-            InputError: If a message cannot be used as given, or the prompt exceeds the context.
+            InputError: If a message cannot be used as given, an option is unknown, or the prompt exceeds the context.
             MediaError: If a video or picture cannot be read.
         """
         if not conversation:
             raise InputError("The conversation is empty; give at least one user message.")
+        if add_generation_prompt and continue_final_message:
+            raise InputError("Give add_generation_prompt or continue_final_message, not both.")
+        template = self._template(chat_template)
+        variables = _variables(template)
+        given = {name: own for name, own in (("tools", tools), ("documents", documents)) if own is not None}
+        for name in given:
+            if name not in variables:
+                raise InputError(f"{name} cannot be used: the chat template has no place for them.")
+        given |= {"image_start_end": self.image_start_end}
+        given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
+        text, images, videos = self._options(_once(processor_kwargs or {}, kwargs), extra=sorted(variables))
         batched = not isinstance(conversation[0], dict)
         conversations = [_checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
-        options = {"image_start_end": self.image_start_end, **template_kwargs}
         rendered = [
-            render_messages(
-                messages,
-                chat_template or self.chat_template,
-                add_generation_prompt=add_generation_prompt,
-                **options,
-            )
+            render_messages(messages, template, add_generation_prompt=add_generation_prompt, **given)
             for messages in conversations
         ]
+        if continue_final_message:
+            rendered = [_open_ended(parts, i) for i, parts in enumerate(rendered)]
         encoder = self._prompt_encoder()
         if not tokenize:
             for i, parts in enumerate(rendered):
@@ -227,15 +257,9 @@ class VideoGlammProcessor(ProcessorMixin):
             strings = ["".join(text for text, _, _ in parts) for parts in rendered]
             return strings if batched else strings[0]
 
-        if lazy and max_frames == "default":
-            max_frames = None
-        defaults = self._sampling(fps, num_frames, max_frames, start_time, end_time)
         visuals = [_only_visual(messages, i) for i, messages in enumerate(conversations)]
-        clips = [self._read(visual, defaults, lazy) for visual in visuals]
         prompts = [encoder.pieces(parts) for parts in rendered]
-        kinds = [visual["type"] if visual else None for visual in visuals]
-        inputs = self._token_inputs(encoder, prompts, padding_side, return_tensors, return_assistant_tokens_mask)
-        inputs = BatchFeature(inputs | self._visual_inputs(clips, kinds))
+        inputs = self._inputs(encoder, prompts, visuals, text, images, videos, return_assistant_tokens_mask)
         return inputs if return_dict else inputs["input_ids"]
 
     def __call__(
@@ -243,10 +267,8 @@ class VideoGlammProcessor(ProcessorMixin):
         images: Any = None,
         text: str | Sequence[str] | None = None,
         videos: Any = None,
-        return_tensors: str | None = "pt",
-        padding: bool = True,
-        padding_side: str = "left",
-        **sampling: Any,
+        audio: Any = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         r"""
         Model inputs of prompts as strings.
@@ -257,21 +279,24 @@ class VideoGlammProcessor(ProcessorMixin):
                 prompt is a question: it becomes a user turn about the video or picture at its place.
             videos: A video or a list of them, in the order of their `<video>` in the texts. One array
                 `[T, H, W, 3]` or one list of frames is one video.
-            return_tensors, padding_side, sampling: As in [`~VideoGlammProcessor.apply_chat_template`].
+            audio: Refused: the model does not hear.
+            kwargs: Of words: `padding` (True, `"longest"`, `"max_length"` or False), `padding_side` (`"left"` for
+                generation, `"right"` if you prefer it for training), `truncation`, `max_length`, `return_tensors`
+                (`"pt"`, `"np"` or None for lists). Of videos: what [`~VideoGlammVideoProcessor.sample`] takes. All may
+                also be given in `text_kwargs`, `images_kwargs`, `videos_kwargs` and `common_kwargs`.
 
         Raises:
-            InputError: If the placeholders of the texts do not match the videos and pictures.
+            InputError: If the placeholders of the texts do not match the videos and pictures, or an option is
+                unknown.
             MediaError: If a video or picture cannot be read.
         """
+        if audio is not None:
+            raise InputError("audio cannot be used: the model does not hear.")
         if text is None:
             raise InputError("There is no text; ask something about the video or picture.")
+        text_options, images_options, videos_options = self._options(_once(kwargs))
         texts = [text] if isinstance(text, str) else list(text)
-        unknown = set(sampling) - set(_SAMPLING_OPTIONS)
-        if unknown:
-            raise InputError(f"Unknown options {sorted(unknown)}; the sampling options are {_SAMPLING_OPTIONS}.")
-        if not padding and len(texts) > 1:
-            raise InputError("Several texts become one tensor only with padding=True.")
-        queues = {"video": _as_list(videos, _is_one_video), "image": _as_list(images, _is_one_image)}
+        queues = {"video": video_list(videos), "image": flat_images(images)}
         encoder = self._prompt_encoder()
         prompts, visuals = [], []
         for i, prompt in enumerate(texts):
@@ -287,16 +312,12 @@ class VideoGlammProcessor(ProcessorMixin):
         left = {kind: len(queue) for kind, queue in queues.items() if queue}
         if left:
             raise InputError(f"More videos or pictures than placeholders in the texts: {left} left over.")
-        defaults = self._sampling(**{"fps": "default", "max_frames": "default", **sampling})
-        clips = [self._read(visual, defaults, lazy=False) for visual in visuals]
-        kinds = [visual["type"] if visual else None for visual in visuals]
-        inputs = self._token_inputs(encoder, prompts, padding_side, return_tensors, False)
-        return BatchFeature(inputs | self._visual_inputs(clips, kinds))
+        return self._inputs(encoder, prompts, visuals, text_options, images_options, videos_options, False)
 
     def sample_inputs(
         self,
         conversations: Sequence[Sequence[Sequence[dict[str, Any]]]],
-        clips: Sequence[VideoClip | VideoFeatures | None],
+        clips: Sequence[SampledClip | VideoFeatures | None],
         padding_side: str = "right",
         pixel_streams: bool = True,
     ) -> BatchFeature:
@@ -327,9 +348,7 @@ class VideoGlammProcessor(ProcessorMixin):
                 checked = _checked_messages(with_source(messages, clip), i)
                 visual = _only_visual(checked, i)
                 found.add(visual["type"] if visual else None)
-                parts = render_messages(
-                    checked, self.chat_template, add_generation_prompt=False, image_start_end=self.image_start_end
-                )
+                parts = self._rendered(checked, add_generation_prompt=False)
                 prompts.append(encoder.pieces(parts))
                 sample_index.append(i)
             if len(found) != 1 or (clip is None) != (found == {None}):
@@ -338,7 +357,7 @@ class VideoGlammProcessor(ProcessorMixin):
                     "all about its picture, or all about neither."
                 )
             kinds.append(found.pop())
-        inputs = self._token_inputs(encoder, prompts, padding_side, "pt", True)
+        inputs = self._token_inputs(encoder, prompts, {**TEXT_OPTIONS, "padding_side": padding_side}, True)
         if pixel_streams:
             inputs |= self._visual_inputs(clips, kinds)
         inputs = BatchFeature(inputs)
@@ -371,12 +390,7 @@ class VideoGlammProcessor(ProcessorMixin):
         if not question.strip():
             raise InputError("The question is empty.")
         turns = [("user", "?"), ("assistant", "!"), ("user", question)]
-        parts = render_messages(
-            [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns],
-            self.chat_template,
-            add_generation_prompt=True,
-            image_start_end=self.image_start_end,
-        )
+        parts = self._rendered([{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns])
         encoder = self._prompt_encoder()
         pieces = encoder.pieces(parts)
         # The new turn is what follows the first answer; that answer's end token may have been generated already.
@@ -419,52 +433,110 @@ class VideoGlammProcessor(ProcessorMixin):
             )
         return answers
 
+    def batch_decode(self, sequences: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """As the tokenizer's, also of what `generate` returned."""
+        return self.tokenizer.batch_decode(getattr(sequences, "sequences", sequences), *args, **kwargs)
+
+    def decode(self, sequence: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the tokenizer's, also of what `generate` returned."""
+        return self.tokenizer.decode(getattr(sequence, "sequences", sequence), *args, **kwargs)
+
+    def _template(self, named: str | None) -> str:
+        """A chat template: the one given, one of the processor's by its name, or its default."""
+        known = self.chat_template if isinstance(self.chat_template, dict) else {"default": self.chat_template}
+        if named is None:
+            named = "default"
+        elif named not in known and "{" in named:
+            return named
+        check_names([named], known, "among the chat templates")
+        return known[named]
+
+    def _rendered(
+        self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True
+    ) -> list[tuple[str, str | None, bool]]:
+        return render_messages(
+            messages,
+            self._template(None),
+            add_generation_prompt=add_generation_prompt,
+            image_start_end=self.image_start_end,
+        )
+
+    def _options(
+        self, given: dict[str, Any], extra: Sequence[str] = ()
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Options of words, pictures and videos; `extra` are further names that a misspelt one may have meant."""
+        given = dict(given)
+        given.pop("load_audio_from_video", None)
+        common = given.pop("common_kwargs", {})
+        known = {
+            "text_kwargs": tuple(TEXT_OPTIONS),
+            "images_kwargs": ("return_tensors",),
+            "videos_kwargs": VIDEO_OPTIONS,
+        }
+        options: dict[str, dict[str, Any]] = {}
+        for group, names in known.items():
+            nested = _once(given.pop(group, None) or {})
+            check_names(nested, (*names, "return_tensors"), f"in {group}")
+            options[group] = nested
+        check_names(given.pop("audio_kwargs", None) or {}, (), "of audio, which the model does not hear")
+        for name, value in _once(common, given).items():
+            check_names([name], (*TEXT_OPTIONS, *VIDEO_OPTIONS, *extra), "of the processor")
+            options["text_kwargs" if name in TEXT_OPTIONS else "videos_kwargs"].setdefault(name, value)
+        kinds = {own["return_tensors"] for own in options.values() if "return_tensors" in own}
+        if len(kinds) > 1:
+            raise InputError(f"return_tensors is given as {sorted(map(str, kinds))}; give it once.")
+        text = {**TEXT_OPTIONS, **options["text_kwargs"]}
+        text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
+        check_return_tensors(text["return_tensors"])
+        for group in ("images_kwargs", "videos_kwargs"):
+            options[group].pop("return_tensors", None)
+        return text, options["images_kwargs"], options["videos_kwargs"]
+
+    def _inputs(
+        self,
+        encoder: PromptEncoder,
+        prompts: Sequence[list],
+        visuals: Sequence[dict[str, Any] | None],
+        text: dict[str, Any],
+        images: dict[str, Any],
+        videos: dict[str, Any],
+        return_answer_masks: bool,
+    ) -> BatchFeature:
+        """Everything of a batch: token ids, and what its videos and pictures become."""
+        videos = dict(videos)
+        return_metadata = videos.pop("return_metadata", False)
+        clips = [self._read(visual, videos) for visual in visuals]
+        kinds = [visual["type"] if visual else None for visual in visuals]
+        inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)
+        inputs |= self._visual_inputs(clips, kinds, videos.get("lazy", False))
+        if return_metadata:
+            inputs["video_metadata"] = [
+                self.video_processor.metadata(clip) for clip, kind in zip(clips, kinds, strict=True) if kind == "video"
+            ]
+        if text["return_tensors"] == "np":
+            inputs = {name: value.numpy() if torch.is_tensor(value) else value for name, value in inputs.items()}
+        return BatchFeature(inputs)
+
     def _prompt_encoder(self) -> PromptEncoder:
         """Built anew: a tokenizer's added tokens may change, and building takes milliseconds."""
         return PromptEncoder(self.tokenizer, self.absorbing_tokens)
 
-    def _sampling(
-        self,
-        fps: float | str | None = "default",
-        num_frames: int | None = None,
-        max_frames: int | str | None = "default",
-        start_time: float | None = None,
-        end_time: float | None = None,
-    ) -> dict[str, Any]:
-        return {
-            "fps": self.fps if fps == "default" else fps,
-            "num_frames": num_frames,
-            "max_frames": self.max_frames if max_frames == "default" else max_frames,
-            "start_time": start_time,
-            "end_time": end_time,
-        }
-
-    def _read(
-        self, visual: dict[str, Any] | None, sampling: dict[str, Any], lazy: bool
-    ) -> VideoClip | LazyClip | VideoFeatures | None:
+    def _read(self, visual: dict[str, Any] | None, options: dict[str, Any]) -> SampledClip | VideoFeatures | None:
         if visual is None:
             return None
-        if _is_encoded(visual["source"]) or _is_clip(visual["source"]):
-            return visual["source"]
-        if visual["type"] == "image":
-            frame = read_image(visual["source"])
-            return VideoClip(frames=frame[None], timestamps=(0.0,), fps=None, source="picture")
-        own = {key: visual[key] for key in _SAMPLING_OPTIONS if key in visual}
         source = visual["source"]
-        if lazy and isinstance(source, (str, os.PathLike)) and not os.path.isdir(source):
-            return LazyClip(source, **{**sampling, **own})
-        return read_clip(source, **{**sampling, **own})
+        if _is_encoded(source) or hasattr(source, "tower_indices"):
+            return source
+        if visual["type"] == "image":
+            return SampledClip(ArrayClip(read_image(source)[None], source="picture"), [0])
+        own = {key: visual[key] for key in SAMPLING_OPTIONS if key in visual}
+        return self.video_processor.sample(source, **{**options, **own})
 
     def _parts_of(
         self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], single: bool
     ) -> tuple[list[tuple[str, str | None, bool]], list[str]]:
         """A rendered prompt's parts and the kinds of its visuals; a bare question is rendered first."""
-        probe = render_messages(
-            [{"role": "user", "content": [{"type": "text", "text": "?"}]}],
-            self.chat_template,
-            add_generation_prompt=True,
-            image_start_end=self.image_start_end,
-        )
+        probe = self._rendered([{"role": "user", "content": [{"type": "text", "text": "?"}]}])
         opening = encoder.pieces(probe)[0].text
         if prompt.startswith(opening):
             pieces = encoder.pieces([(prompt, None, False)])
@@ -474,24 +546,15 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError("The question is empty.")
         kinds = [kind for kind, queue in queues.items() if queue][:1]
         content = [{"type": kind} for kind in kinds] + [{"type": "text", "text": prompt}]
-        parts = render_messages(
-            [{"role": "user", "content": content}],
-            self.chat_template,
-            add_generation_prompt=True,
-            image_start_end=self.image_start_end,
-        )
-        return parts, kinds
+        return self._rendered([{"role": "user", "content": content}]), kinds
 
     def _token_inputs(
-        self,
-        encoder: PromptEncoder,
-        prompts: Sequence[list],
-        padding_side: str,
-        return_tensors: str | None,
-        return_answer_masks: bool,
+        self, encoder: PromptEncoder, prompts: Sequence[list], options: dict[str, Any], return_answer_masks: bool
     ) -> dict[str, Any]:
         lengths = {IMAGE_TOKEN: self.image_seq_length, VIDEO_TOKEN: self.video_seq_length}
         encoded = [encoder.encode(pieces, lengths) for pieces in prompts]
+        if options["truncation"]:
+            encoded = [self._cut(*pair, options["max_length"], i) for i, pair in enumerate(encoded)]
         limit = self.tokenizer.model_max_length
         for i, (ids, _) in enumerate(encoded):
             if len(ids) > limit:
@@ -499,66 +562,105 @@ class VideoGlammProcessor(ProcessorMixin):
                     f"Sample {i}: the prompt has {len(ids)} tokens (visual ones included), more than the "
                     f"context of {limit}; shorten the conversation."
                 )
-        data: dict[str, Any] = {}
-        if return_tensors is None:
-            data["input_ids"] = [ids for ids, _ in encoded]
-            data["attention_mask"] = [[1] * len(ids) for ids, _ in encoded]
-            if return_answer_masks:
-                data["assistant_masks"] = [mask for _, mask in encoded]
-        elif return_tensors == "pt":
-            pad_id = self.tokenizer.pad_token_id
-            data["input_ids"] = _pad([ids for ids, _ in encoded], pad_id, padding_side)
-            data["attention_mask"] = _pad([[1] * len(ids) for ids, _ in encoded], 0, padding_side)
-            if return_answer_masks:
-                data["assistant_masks"] = _pad([mask for _, mask in encoded], 0, padding_side)
-        else:
-            raise InputError(f"return_tensors is {return_tensors!r}; only 'pt' and None are supported.")
-        return data
+        longest = max(len(ids) for ids, _ in encoded)
+        padding = options["padding"]
+        if padding == "max_length":
+            longest = max(longest, options["max_length"] or limit)
+        elif padding not in (True, False, None, "longest", "do_not_pad"):
+            raise InputError(f"padding is {padding!r}; it must be True, False, 'longest' or 'max_length'.")
+        pads = padding in (True, "longest", "max_length")
+        if not pads and options["return_tensors"] is not None and len({len(ids) for ids, _ in encoded}) > 1:
+            raise InputError("Several texts become one tensor only with padding=True.")
+        rows = {
+            "input_ids": ([ids for ids, _ in encoded], self.tokenizer.pad_token_id),
+            "attention_mask": ([[1] * len(ids) for ids, _ in encoded], 0),
+        }
+        if return_answer_masks:
+            rows["assistant_masks"] = ([mask for _, mask in encoded], 0)
+        if options["return_tensors"] is None and not (pads and padding == "max_length"):
+            return {name: values for name, (values, _) in rows.items()}
+        length = longest if pads else max(len(ids) for ids, _ in encoded)
+        padded = {name: _pad(values, fill, options["padding_side"], length) for name, (values, fill) in rows.items()}
+        if options["return_tensors"] is None:
+            return {name: tensor.tolist() for name, tensor in padded.items()}
+        return padded
 
-    def _visual_inputs(self, clips: Sequence[Any], kinds: Sequence[str | None]) -> dict[str, Any]:
+    def _cut(
+        self, ids: list[int], answer_mask: list[int], max_length: int | None, index: int
+    ) -> tuple[list[int], list[int]]:
+        """A prompt cut to `max_length` tokens, at the tokenizer's side; visual tokens are never cut."""
+        length = max_length or self.tokenizer.model_max_length
+        keep = slice(-length, None) if self.tokenizer.truncation_side == "left" else slice(length)
+        placeholders = set(self.tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, VIDEO_TOKEN]))
+        if sum(i in placeholders for i in ids[keep]) != sum(i in placeholders for i in ids):
+            raise InputError(
+                f"Sample {index}: cutting its prompt of {len(ids)} tokens to {length} would cut visual tokens; raise "
+                "max_length or leave out truncation."
+            )
+        return ids[keep], answer_mask[keep]
+
+    def _visual_inputs(self, clips: Sequence[Any], kinds: Sequence[str | None], lazy: bool = False) -> dict[str, Any]:
         if any(_is_encoded(clip) for clip in clips):
             return {"video_features": _join_features(clips, kinds)}
-        return self._pixel_streams(clips, kinds)
-
-    def _pixel_streams(self, clips: Sequence[Any], kinds: Sequence[str | None]) -> dict[str, torch.Tensor | list]:
-        side = self.grounding_image_size
-        pictures, spatial, temporal = [], [], []
-        grounding: list[Any] = []
-        sizes: list[tuple[int, int]] = []
-        for clip, kind in zip(clips, kinds, strict=True):
-            if clip is None:
-                grounding.append(torch.zeros((0, 3, side, side), dtype=torch.uint8))
-                sizes.append((0, 0))
-                continue
-            lazy = hasattr(clip, "frames_at")
-            count = len(clip) if lazy else len(clip.frames)
-            # Each frame is resized once, however often it is repeated.
-            indices = tower_frame_indices(count, self.num_tower_frames)
-            unique = sorted(set(indices))
-            rows = torch.tensor([unique.index(i) for i in indices])
-            frames = clip.frames_at(unique) if lazy else clip.frames[unique]
-            if kind == "image":
-                pictures.append(spatial_stream(frames, self.spatial_image_size)[0])
-            else:
-                spatial.append(spatial_stream(frames, self.spatial_image_size)[rows])
-                temporal.append(temporal_stream(frames, self.temporal_image_size)[rows])
-            if lazy:
-                clip.start()
-                grounding.append(LazyGroundingFrames(clip, side))
-            else:
-                to_segment = clip.frames if clip.grounding_frames is None else clip.grounding_frames
-                grounding.append(grounding_stream(to_segment, side))
-            sizes.append(frames.shape[1:3])
-        streams: dict[str, torch.Tensor | list] = {}
-        if pictures:
-            streams["pixel_values"] = torch.stack(pictures)
-        if spatial:
-            streams["pixel_values_videos"] = torch.stack(spatial)
-            streams["temporal_pixel_values_videos"] = torch.stack(temporal)
-        streams["grounding_frames"] = grounding
+        side = self.video_processor.grounding_image_size
+        by_kind = {
+            kind: [clip for clip, own in zip(clips, kinds, strict=True) if own == kind] for kind in ("image", "video")
+        }
+        streams: dict[str, Any] = {}
+        per_sample: dict[str, Any] = {}
+        if by_kind["image"]:
+            found = self.image_processor.preprocess([clip.clip.frames([0])[0] for clip in by_kind["image"]])
+            streams["pixel_values"] = found["pixel_values"]
+            # A training sample's picture may have no masks.
+            frames = [own[: len(clip)] for own, clip in zip(found["grounding_frames"], by_kind["image"], strict=True)]
+            times = [list(clip.seconds) for clip in by_kind["image"]]
+            per_sample["image"] = iter(list(zip(frames, found["original_sizes"].tolist(), times, strict=True)))
+        if by_kind["video"]:
+            found = self.video_processor.streams(by_kind["video"], lazy)
+            names = ("pixel_values_videos", "temporal_pixel_values_videos")
+            streams |= {name: found[name] for name in names}
+            columns = (found["grounding_frames"], found["original_sizes"].tolist(), found["frame_timestamps"])
+            per_sample["video"] = iter(list(zip(*columns, strict=True)))
+        nothing = (torch.zeros((0, 3, side, side), dtype=torch.uint8), [0, 0], [])
+        rows = [nothing if kind is None else next(per_sample[kind]) for kind in kinds]
+        frames, sizes, times = (list(column) for column in zip(*rows, strict=True))
+        streams["grounding_frames"] = frames
         streams["original_sizes"] = torch.tensor(sizes, dtype=torch.long)
-        streams["frame_timestamps"] = [[] if clip is None else list(clip.timestamps) for clip in clips]
+        streams["frame_timestamps"] = times
         return streams
+
+
+def _once(*groups: dict[str, Any]) -> dict[str, Any]:
+    """Options of several groups as one.
+
+    Raises:
+        InputError: If one is given twice with different values.
+    """
+    merged: dict[str, Any] = {}
+    for group in groups:
+        for name, value in group.items():
+            if name in merged and merged[name] is not value and merged[name] != value:
+                raise InputError(f"{name} is given twice, as {merged[name]!r} and {value!r}; give it once.")
+            merged[name] = value
+    return merged
+
+
+def _variables(template: str) -> set[str]:
+    """Names that a chat template reads and a caller may set."""
+    plain = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", template)
+    names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
+    return names - {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
+
+
+def _open_ended(parts: list[tuple[str, str | None, bool]], index: int) -> list[tuple[str, str | None, bool]]:
+    """A rendered conversation up to the end of the last thing that was typed, which must be the assistant's."""
+    last = max(i for i, (_, role, _) in enumerate(parts) if role is not None)
+    if parts[last][1] != "assistant":
+        raise InputError(
+            f"Conversation {index} ends with a {parts[last][1]} message; continue_final_message goes on with one of "
+            "the assistant's."
+        )
+    return parts[: last + 1]
 
 
 def _checked_messages(messages: Sequence[dict[str, Any]], index: int) -> list[dict[str, Any]]:
@@ -599,7 +701,9 @@ def _checked_part(part: Any, role: str, place: str) -> dict[str, Any]:
     sources = [part[key] for key in (kind, "path", "url") if part.get(key) is not None]
     if len(sources) != 1:
         raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path' or 'url'.")
-    return {**{k: part[k] for k in _SAMPLING_OPTIONS if k in part}, "type": kind, "source": sources[0]}
+    options = SAMPLING_OPTIONS if kind == "video" else ()
+    check_names(part, (*options, "type", kind, "path", "url"), f"in {place}, a {kind}")
+    return {**{key: part[key] for key in options if key in part}, "type": kind, "source": sources[0]}
 
 
 def _only_visual(messages: Sequence[dict[str, Any]], index: int) -> dict[str, Any] | None:
@@ -616,13 +720,8 @@ def _is_encoded(source: Any) -> bool:
     return hasattr(source, "visual_tokens")
 
 
-def _is_clip(source: Any) -> bool:
-    """Whether a video was read before."""
-    return hasattr(source, "frames") and hasattr(source, "timestamps")
-
-
 def with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
-    """Messages whose video or picture part has a clip ([`VideoClip`] or [`VideoFeatures`]) as its source."""
+    """Messages whose video or picture part has a clip ([`SampledClip`] or [`VideoFeatures`]) as its source."""
     sourced = []
     for message in messages:
         content = message.get("content")
@@ -652,33 +751,8 @@ def _join_features(clips: Sequence[Any], kinds: Sequence[str | None]) -> VideoFe
     return VideoFeatures.concatenate([nothing if clip is None else clip for clip in clips])
 
 
-def _is_one_video(videos: Any) -> bool:
-    """Whether `videos` is a single video: anything but a list, or a list of frames."""
-    if _is_encoded(videos):
-        return True
-    if not isinstance(videos, (list, tuple)):
-        return getattr(videos, "ndim", 4) == 4
-    first = videos[0] if videos else None
-    return not isinstance(first, (str, list, tuple)) and not hasattr(first, "__fspath__") and _ndim(first) == 3
-
-
-def _is_one_image(images: Any) -> bool:
-    return not isinstance(images, (list, tuple)) and getattr(images, "ndim", 3) == 3
-
-
-def _ndim(frame: Any) -> int:
-    return getattr(frame, "ndim", 3)
-
-
-def _as_list(sources: Any, is_one: Any) -> list[Any]:
-    if sources is None:
-        return []
-    return [sources] if is_one(sources) else list(sources)
-
-
-def _pad(rows: Sequence[list[int]], value: int, side: str) -> torch.Tensor:
-    """int64 `[B, L]`, padded on one side."""
-    length = max(map(len, rows))
+def _pad(rows: Sequence[list[int]], value: int, side: str, length: int) -> torch.Tensor:
+    """int64 `[B, length]`, padded on one side."""
     if side == "left":
         padded = [[value] * (length - len(row)) + list(row) for row in rows]
     elif side == "right":

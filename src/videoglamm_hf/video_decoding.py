@@ -34,24 +34,39 @@ class PacketIndex:
     keys: list[int]  # presentation times of frames that decode without others, sorted
     timed: bool  # whether the times of decoded frames can be relied on
     time_base: Fraction  # seconds of one unit of the presentation times
+    seconds: list[float]  # when each frame appears, from 0; by the rate where no times can be relied on
+    duration: float  # when the last one leaves the screen
+    pixel_aspect: float  # width of a pixel over its height
+    is_plain: bool  # upright 4:2:0 video, which every decoder shows alike
+    keys_stand_alone: bool  # whether each of `keys` is known to start anew: nothing after it needs what was before
 
 
 class _LostPlace(Exception):
     """Seeking led past the wanted frame, as where key frames become whole only over the next frames."""
 
 
-def index_packets(path: Path, name: str) -> PacketIndex:
-    """Count the frames of a video and note their times by its packets, for container headers lie."""
+def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
+    """Count the frames of a video and note their times by its packets, for container headers lie.
+
+    Args:
+        path: The file.
+        name: What messages call it.
+        probe: Also find out whether another decoder may read it; otherwise it counts as one that may not.
+    """
     stamps: list[int | None] = []
     keys: list[int] = []
-    timed = True
+    lasting: dict[int, int] = {}
+    timed, stand_alone = True, probe
     with _opened(path, name) as (container, stream):
         last = -math.inf
         for packet in _packets(container, stream):
             if packet.size and not packet.is_discard:
                 stamps.append(packet.pts)
+                if packet.pts is not None:
+                    lasting[packet.pts] = packet.duration or 0
                 if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
+                    stand_alone = stand_alone and _is_idr(packet, stream)
                 if packet.dts is not None:
                     timed = timed and packet.dts >= last  # times start anew where recordings were concatenated
                     last = packet.dts
@@ -59,12 +74,64 @@ def index_packets(path: Path, name: str) -> PacketIndex:
         time_base = stream.time_base
         indexed = container.format.name in _INDEXED_CONTAINERS
         timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
+        aspect = float(stream.sample_aspect_ratio or 1)
+        plain = (
+            probe
+            and stream.pix_fmt == "yuv420p"
+            and min(stream.width, stream.height) >= 16
+            and not _is_turned(container, stream)
+        )
     if not stamps:
         raise MediaError(f"{name}: the video holds no frames; the file is damaged or was never finished")
-    distinct = sorted({stamp for stamp in stamps if stamp is not None})
-    if None in stamps or not indexed:
-        return PacketIndex(len(stamps), float(rate) if rate else None, [], [], timed, time_base)
-    return PacketIndex(len(distinct), float(rate) if rate else None, distinct, sorted(keys), timed, time_base)
+    rate = float(rate) if rate else None
+    distinct = sorted(lasting)
+    relied_on = None not in stamps and indexed
+    total = len(distinct) if relied_on else len(stamps)
+    if relied_on or (timed and None not in stamps and len(distinct) == total):
+        seconds = [float((stamp - distinct[0]) * time_base) for stamp in distinct]
+        last = float(lasting[distinct[-1]] * time_base)
+    else:
+        seconds, last = [i / _usable(rate) for i in range(total)], 0.0
+    return PacketIndex(
+        total,
+        rate,
+        distinct if relied_on else [],
+        sorted(keys) if relied_on else [],
+        timed,
+        time_base,
+        seconds,
+        seconds[-1] + (last or 1 / _usable(rate)),
+        aspect if math.isfinite(aspect) and aspect > 0 else 1.0,
+        plain,
+        stand_alone,
+    )
+
+
+def _is_idr(packet: av.Packet, stream: av.VideoStream) -> bool:
+    """Whether a key packet is an H.264 picture after which nothing looks back."""
+    extradata = stream.codec_context.extradata
+    if stream.codec_context.name != "h264" or not extradata or extradata[0] != 1:
+        return False
+    data, place, width = bytes(packet), 0, (extradata[4] & 3) + 1
+    while place + width < len(data):
+        if data[place + width] & 31 == 5:
+            return True
+        place += width + int.from_bytes(data[place : place + width], "big")
+    return False
+
+
+def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether the first frame that can be decoded carries a display matrix."""
+    with contextlib.suppress(av.error.FFmpegError):
+        container.seek(0)
+        for frame in container.decode(stream):
+            return frame.side_data.get("DISPLAYMATRIX") is not None
+    return False
+
+
+def _usable(rate: float | None) -> float:
+    """A rate to divide by."""
+    return rate if rate and math.isfinite(rate) else 1.0
 
 
 def decode_positions(

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.test_video_io import make_video, numbered_frame
+from tests.test_clips import make_video, numbered_frame
 from videoglamm_hf import frame_arrays, media_files, picture_files, video_decoding
+from videoglamm_hf.clip_sources import read_clip, read_image
 from videoglamm_hf.errors import InputError, MediaError
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.video_io import read_clip, read_image
 
 FRAMES = [numbered_frame(i) for i in range(20)]
 RANDOM_BYTES = np.random.default_rng(0).integers(0, 256, 50_000, np.uint8).tobytes()
@@ -235,10 +235,10 @@ def test_clips_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     pictures[0].save(tmp_path / "q.gif", save_all=True, append_images=pictures[1:10])
     monkeypatch.setattr(frame_arrays, "MAX_CLIP_BYTES", 10 * FRAMES[0].size)
     monkeypatch.setattr(picture_files, "MAX_ANIMATION_BYTES", 10 * FRAMES[0].size)
-    assert len(read_clip(tmp_path / "v.mp4", num_frames=10).frames) == 10
+    assert len(read_clip(tmp_path / "v.mp4", num_frames=10).array) == 10
     with pytest.raises(MediaError, match="11 frames of 128x16"):
         read_clip(tmp_path / "v.mp4", num_frames=11)
-    assert len(read_clip(tmp_path / "q.gif", fps=None).frames) == 10
+    assert len(read_clip(tmp_path / "q.gif", fps=None).array) == 10
     with pytest.raises(MediaError, match="11 frames of 128x16"):
         read_clip(tmp_path / "p.gif", num_frames=2)
 
@@ -282,8 +282,8 @@ def test_damage_gives_a_clip_or_a_media_error(whole_files, name, data):
         except MediaError as error:
             assert str(path) in str(error)
         else:
-            assert 1 <= len(clip.frames) == len(clip.timestamps) <= 5
-            assert np.isfinite(clip.timestamps).all()
+            assert 1 <= len(clip.array) == len(clip.seconds) <= 5
+            assert np.isfinite(clip.seconds).all()
 
 
 # Arrays and lists
@@ -327,11 +327,11 @@ def test_bad_pictures_in_memory_are_explained(picture):
         read_image(picture)
 
 
-def test_frames_have_no_times(tmp_path):
-    Image.fromarray(FRAMES[0]).save(tmp_path / "1.png")
-    for source in (VIDEO, list(VIDEO), tmp_path):
-        with pytest.raises(InputError, match="start_time"):
-            read_clip(source, end_time=1.0)
+def test_frames_have_no_times():
+    for source in (VIDEO, list(VIDEO)):
+        for option in ("fps", "start_time", "end_time"):
+            with pytest.raises(InputError, match=f"{option}.*video_metadata"):
+                read_clip(source, **{option: 1.0})
 
 
 @pytest.mark.parametrize("frame", [VIDEO[0].astype(float), VIDEO[0, 0], VIDEO, "frame", None])

@@ -71,7 +71,7 @@ BAD_CALLS = {
     ),
     "empty question": ({"text": " ", "videos": CLIP}, "empty"),
     "unknown option": ({"text": "Hi", "frames_per_second": 2}, "frames_per_second"),
-    "numpy tensors": ({"text": "Hi", "return_tensors": "np"}, "return_tensors"),
+    "other tensors": ({"text": "Hi", "return_tensors": "tf"}, "return_tensors"),
     "padding side": ({"text": "Hi", "padding_side": "top"}, "padding_side"),
 }
 

@@ -13,11 +13,11 @@ from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
 from videoglamm_hf.cli import asking, segment
+from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.data.rle import decode_rle
 from videoglamm_hf.loading import models as loading
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.video_io import read_clip
 
 FILES = ("answer.json", "overlay.mp4", "preview.png")
 
@@ -56,7 +56,7 @@ def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkey
     ask = asking.ask
 
     def ask_forced(model, processor, clip, question, **options):
-        content = [{"type": "video", "video": clip.frames}, {"type": "text", "text": question}]
+        content = [{"type": "video", "video": clip}, {"type": "text", "text": question}]
         prompt = processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True
         )
@@ -73,17 +73,20 @@ def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkey
 
     document = json.loads((output / "answer.json").read_text())
     clip = read_clip(source)
-    height, width = clip.frames.shape[1:3]
+    height, width = clip.size
     assert document["size"] == {"height": height, "width": width}
-    assert document["timestamps"] == pytest.approx(clip.timestamps)
+    assert document["timestamps"] == pytest.approx(clip.seconds)
     assert document["settings"]["question"] == "What is it?"
     for entry in document["objects"]:
-        assert len(entry["masks"]) == len(clip.frames)
+        assert len(entry["masks"]) == len(clip)
         assert decode_rle(entry["masks"][0]).shape == (height, width)
     with Image.open(output / "preview.png") as sheet:
         assert min(sheet.size) > 200 and np.asarray(sheet.convert("RGB")).std() > 10
+    processor_clip = loading.load_processor(str(converted_tiny)).video_processor.sample(source)
     overlay = read_clip(output / "overlay.mp4", fps=None, max_frames=None)
-    assert len(overlay.frames) == len(clip.frames)
+    assert len(overlay) == len(clip)
+    # The overlay plays as long as what it shows.
+    assert overlay.duration == pytest.approx(processor_clip.duration, abs=0.05)
 
 
 def test_sampling_options_reach_the_video(converted_tiny, tmp_path):
@@ -151,7 +154,7 @@ def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, converted_ti
 def test_masks_of_the_answer_are_those_in_the_file(converted_tiny, tmp_path):
     model = loading.load_model(str(converted_tiny), device="cpu")
     processor = loading.load_processor(str(converted_tiny))
-    clip = read_clip(frames(3, 32, 48))
+    clip = processor.video_processor.sample(frames(3, 32, 48))
     answer = asking.ask(model, processor, clip, "Hm?", max_new_tokens=2)
     answer.masks = torch.from_numpy(np.random.default_rng(0).random((2, 3, 32, 48)) > 0.5)
     answer.object_scores = torch.ones(2, 3)

@@ -547,9 +547,10 @@ def test_generation_config(original, converted_tiny, tmp_path):
 
 
 def test_processor(original, processor, tmp_path):
-    assert (processor.num_tower_frames, processor.video_seq_length, processor.image_seq_length) == (8, 1664, 576)
-    assert (processor.spatial_image_size, processor.temporal_image_size) == (336, 224)
-    assert processor.grounding_image_size == 256
+    assert processor.video_processor.num_tower_frames == 8
+    assert (processor.video_seq_length, processor.image_seq_length) == (1664, 576)
+    assert (processor.image_processor.spatial_image_size, processor.video_processor.temporal_image_size) == (336, 224)
+    assert processor.video_processor.grounding_image_size == 256
     assert "<|end|>" in processor.absorbing_tokens and not processor.image_start_end
     edit_json(original / "config.json", mm_use_im_start_end=True)
     with pytest.raises(ValueError, match="320 rows for the 322 tokens"):

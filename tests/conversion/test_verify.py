@@ -70,6 +70,15 @@ def setting(file: str, **changes) -> Callable[[Path], None]:
     return lambda folder: edit_json(folder / file, **changes)
 
 
+def video_setting(**changes) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "processor_config.json"
+        video = json.loads(path.read_text())["video_processor"]
+        edit_json(path, video_processor=video | changes)
+
+    return change
+
+
 def cut(folder: Path) -> None:
     data = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
@@ -88,7 +97,7 @@ def cut(folder: Path) -> None:
         (put("model.extra", torch.ones(3)), "shapes", "unknown: model.extra"),
         (put(NORM, torch.full((64,), torch.nan)), "values", f"{NORM} in model.safetensors holds NaN"),
         (put(NORM, torch.tensor([1.0] * 63 + [-torch.inf])), "values", "NaN or infinite"),
-        (setting("processor_config.json", num_tower_frames=16), "processor", "num_tower_frames = 16, not 8"),
+        (video_setting(num_tower_frames=16), "processor", "num_tower_frames = 16, not 8"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "processor", ""),
         (setting("config.json", seg_token_id=318), "tokens", r"\[SEG\] is 319, not 318"),
         (setting("generation_config.json", eos_token_id=[2, 999]), "tokens", r"ends answers at \[2, 999\]"),

@@ -264,13 +264,14 @@ def test_the_validator_opens_the_media(folder):
     )
     wide = "masks[0][0].size: [4, 6], but the video is [4, 8], as [height, width]"
     problems = validate_jsonl(path)
-    assert problems[:3] == [
+    assert problems[:4] == [
         f"{path}:2: mask_frames[1]: 3, but the video has 3 frames, numbered from 0",
+        f"{path}:3: mask_frames[1]: 3, but the video has 1 frames, numbered from 0",
         f"{path}:3: {wide}",
         f"{path}:4: {wide}",
     ]
-    assert problems[3].startswith(f"{path}:5: video: {folder / 'text.mp4'}: not a video")
-    assert problems[4:] == [
+    assert problems[4].startswith(f"{path}:5: video: {folder / 'text.mp4'}: not a video")
+    assert problems[5:] == [
         f"{path}:6: mask_frames[1]: 3, but the video has 1 frames, numbered from 0",
         f"{path}:7: {wide}",
     ]

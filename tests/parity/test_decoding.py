@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.cli.test_cli import real_file
-from videoglamm_hf.video_io import read_clip
+from videoglamm_hf.clip_sources import read_clip
 
 pytestmark = pytest.mark.parity
 
@@ -21,6 +21,6 @@ def test_frames_equal_decords(name, fps, hold):
         positions = [positions[i] for i in np.linspace(0, len(positions) - 1, num=64, dtype=int)]
     expected = reader.get_batch(positions).asnumpy()
     clip = read_clip(path, fps=fps)
-    assert clip.frames.shape == expected.shape
-    difference = np.abs(clip.frames.astype(int) - expected.astype(int)).max()
+    assert clip.array.shape == expected.shape
+    difference = np.abs(clip.array.astype(int) - expected.astype(int)).max()
     hold(f"decoding {name}", f"pixels at {fps or 'all'} fps", difference, 0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tests.test_video_io import real_video
+from tests.test_clips import real_video
+from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.render.visualization import (
@@ -21,7 +22,6 @@ from videoglamm_hf.render.visualization import (
     overlay_masks,
     render_video,
 )
-from videoglamm_hf.video_io import read_clip
 
 ODD_TEXTS = [
     "",
@@ -247,7 +247,7 @@ def test_rendered_videos_have_one_size_and_are_made_one_by_one(tmp_path):
     assert first.shape[0] > 240 and first.shape[1] == 320  # five times as large, and a legend
     assert not np.array_equal(first, rest[0])
     write_mp4(tmp_path / "rendered.mp4", [first, *rest], fps=5)
-    assert len(read_clip(tmp_path / "rendered.mp4", fps=None).frames) == 5
+    assert len(read_clip(tmp_path / "rendered.mp4", fps=None).array) == 5
 
 
 def test_large_videos_keep_their_size():
@@ -352,8 +352,8 @@ def test_small_objects_stay_visible_on_small_tiles():
 
 def test_a_real_recording_can_be_shown(tmp_path):
     clip = read_clip(real_video("carphone_pristine.mp4"), num_frames=5)
-    masks = disks(2, 5, *clip.frames.shape[1:3])
-    sheet = contact_sheet(clip.frames, masks, ["a face", "a tie"], timestamps=clip.timestamps, title="Who?\nA man.")
+    masks = disks(2, 5, *clip.array.shape[1:3])
+    sheet = contact_sheet(clip.array, masks, ["a face", "a tie"], timestamps=clip.seconds, title="Who?\nA man.")
     sheet.save(tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == sheet.size
 

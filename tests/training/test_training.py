@@ -9,12 +9,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError
+from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.data import VideoGlammDataCollator
 from videoglamm_hf.mask_training import mask_bce, mask_dice
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.training.fine_tuning import lora_config, trainable_modules
 from videoglamm_hf.training.trainer import VideoGlammTrainer
-from videoglamm_hf.video_io import read_clip
 
 HEIGHT, WIDTH = 48, 64
 
@@ -99,7 +99,7 @@ def test_mask_frames_are_drawn(processor):
 
 def test_frames_of_a_file(processor, collate, tmp_path):
     write_mp4(tmp_path / "clip.mp4", frames(40, HEIGHT, WIDTH), fps=10)
-    every = read_clip(tmp_path / "clip.mp4", fps=None, max_frames=None).frames
+    every = read_clip(tmp_path / "clip.mp4", fps=None, max_frames=None).array
     sample = {**video_sample(), "video": str(tmp_path / "clip.mp4"), "mask_frames": [3, 17, 38]}
     batch = collate([sample])
     asked = processor.apply_chat_template(

@@ -9,13 +9,13 @@ from tqdm.auto import tqdm
 from transformers import set_seed
 from transformers.generation.streamers import BaseStreamer
 
+from ..clip import SampledClip
 from ..data.rle import encode_rle
 from ..errors import OutputError
 from ..output_files import check_output, replacing_folder
 from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
 from ..render.video_encoding import write_mp4
 from ..render.visualization import contact_sheet, render_video
-from ..video_io import VideoClip
 
 
 class _TokenProgress(BaseStreamer):
@@ -35,7 +35,7 @@ class _TokenProgress(BaseStreamer):
 def ask(
     model: Any,
     processor: VideoGlammProcessor,
-    clip: VideoClip,
+    clip: SampledClip,
     question: str,
     *,
     max_new_tokens: int,
@@ -52,17 +52,16 @@ def ask(
     messages = [
         {
             "role": "user",
-            "content": [{"type": "video", "video": clip.frames}, {"type": "text", "text": question}],
+            "content": [{"type": "video", "video": clip}, {"type": "text", "text": question}],
         }
     ]
     inputs = processor.apply_chat_template(
         messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
     )
-    inputs["frame_timestamps"] = [list(clip.timestamps)]
     if seed is not None:
         set_seed(seed)
     words = tqdm(desc="answering", unit="token", leave=False, disable=not progress)
-    frames = tqdm(desc="segmenting", total=len(clip.frames), unit="frame", leave=False, disable=not progress)
+    frames = tqdm(desc="segmenting", total=len(clip), unit="frame", leave=False, disable=not progress)
     with frames:
         output = model.generate(
             **inputs.to(model.device),
@@ -78,7 +77,7 @@ def ask(
 
 def write_answer(
     output: Path,
-    clip: VideoClip,
+    clip: SampledClip,
     answer: GroundedAnswer,
     settings: dict[str, Any],
     *,
@@ -95,21 +94,22 @@ def write_answer(
     with replacing_folder(output) as folder:
         document = answer_document(clip, answer, settings)
         (folder / "answer.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
-        rendered = render_video(clip.frames, masks, answer.labels)
-        frames = tqdm(
+        frames = clip.frames(range(len(clip)))
+        rendered = render_video(frames, masks, answer.labels)
+        shown = tqdm(
             rendered,
             desc="writing overlay.mp4",
-            total=len(clip.frames),
+            total=len(clip),
             unit="frame",
             leave=False,
             disable=not progress,
         )
-        write_mp4(folder / "overlay.mp4", frames, fps=_playback_rate(clip))
+        write_mp4(folder / "overlay.mp4", shown, seconds=clip.seconds, duration=clip.duration)
         sheet = contact_sheet(
-            clip.frames,
+            frames,
             masks,
             answer.labels,
-            timestamps=clip.timestamps,
+            timestamps=clip.seconds,
             title=f"{settings['question']}\n{answer.text}",
         )
         try:
@@ -118,7 +118,7 @@ def write_answer(
             raise OutputError(f"{output}/preview.png cannot be written: {error}") from error
 
 
-def answer_document(clip: VideoClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
+def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
     """What `answer.json` holds: words, phrases with spans, COCO-RLE masks per object and frame, times, settings."""
     objects = [
         {
@@ -137,14 +137,6 @@ def answer_document(clip: VideoClip, answer: GroundedAnswer, settings: dict[str,
         ],
         "objects": objects,
         "timestamps": answer.timestamps,
-        "size": {"height": clip.frames.shape[1], "width": clip.frames.shape[2]},
+        "size": dict(zip(("height", "width"), clip.size, strict=True)),
         "settings": settings,
     }
-
-
-def _playback_rate(clip: VideoClip) -> float:
-    """Frames per second at which the sampled frames last as long as the video did."""
-    times = clip.timestamps
-    if len(times) < 2 or times[-1] <= times[0]:
-        return 1.0
-    return min(60.0, (len(times) - 1) / (times[-1] - times[0]))

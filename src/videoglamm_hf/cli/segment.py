@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import AutoConfig
 
+from ..clip import SampledClip
 from ..errors import InputError, ResourceError, is_out_of_memory
 from ..loading.models import DTYPES, QUANTIZATIONS, answer_needs_less, load_model, load_processor
 from ..output_files import check_output
@@ -19,7 +20,6 @@ from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
 from ..render.visualization import colored_answer, object_colors
 from ..toy import TINY_MODEL
 from ..tracking import MASK_MODES
-from ..video_io import VideoClip, read_clip
 from .asking import ask, write_answer
 from .segment_folder import answer_videos, started_processes
 from .video_folders import find_videos
@@ -85,9 +85,7 @@ def _answer_one(arguments: argparse.Namespace) -> None:
     spans = [(p.start, p.end, p.object_index) for p in answer.phrases if p.object_index is not None]
     colors = object_colors(len(answer.masks))
     print(colored_answer(answer.text, [s[:2] for s in spans], [colors[s[2]] for s in spans]))
-    print(
-        f"{len(answer.masks)} objects in {len(clip.frames)} frames -> {output}/overlay.mp4, preview.png, answer.json"
-    )
+    print(f"{len(answer.masks)} objects in {len(clip)} frames -> {output}/overlay.mp4, preview.png, answer.json")
 
 
 def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Path]) -> None:
@@ -112,12 +110,12 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
     answer_videos(videos, output, lambda video: _settings(arguments, video, config), load, arguments)
 
 
-def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> VideoClip:
-    return read_clip(video, **{"fps": processor.fps, "max_frames": processor.max_frames, **_sampling(arguments)})
+def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> SampledClip:
+    return processor.video_processor.sample(video, **_sampling(arguments))
 
 
 def _ask(
-    model: Any, processor: VideoGlammProcessor, clip: VideoClip, arguments: argparse.Namespace, **options: Any
+    model: Any, processor: VideoGlammProcessor, clip: SampledClip, arguments: argparse.Namespace, **options: Any
 ) -> GroundedAnswer:
     """Raises ResourceError if it does not fit into memory; the message says what would."""
     try:
@@ -135,8 +133,8 @@ def _ask(
         if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
             raise
         raise ResourceError(
-            f"Out of memory while answering about {len(clip.frames)} frames on {model.device}. These need less: "
-            f"{answer_needs_less(arguments.quantization, len(clip.frames))}. `videoglamm memory {arguments.model}` "
+            f"Out of memory while answering about {len(clip)} frames on {model.device}. These need less: "
+            f"{answer_needs_less(arguments.quantization, len(clip))}. `videoglamm memory {arguments.model}` "
             "says how much."
         ) from error
 

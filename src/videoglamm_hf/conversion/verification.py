@@ -158,16 +158,22 @@ def _values(known: dict[str, Any], progress: bool) -> str:
 
 def _processor(folder: Path, known: dict[str, Any]) -> str:
     processor, config = AutoProcessor.from_pretrained(folder), known["config"]
-    wanted = {
-        "num_tower_frames": config.num_tower_frames,
-        "image_seq_length": config.image_seq_length,
-        "video_seq_length": config.video_seq_length,
-        "spatial_image_size": config.spatial_config.image_size,
-        "temporal_image_size": config.temporal_config.image_size,
-        "grounding_image_size": config.grounding_config.image_size,
-    }
+    images, videos = processor.image_processor, processor.video_processor
+    spatial, grounding = config.spatial_config.image_size, config.grounding_config.image_size
+    wanted = (
+        (processor, "image_seq_length", config.image_seq_length),
+        (processor, "video_seq_length", config.video_seq_length),
+        (images, "spatial_image_size", spatial),
+        (images, "grounding_image_size", grounding),
+        (videos, "num_tower_frames", config.num_tower_frames),
+        (videos, "spatial_image_size", spatial),
+        (videos, "temporal_image_size", config.temporal_config.image_size),
+        (videos, "grounding_image_size", grounding),
+    )
     wrong = [
-        f"{k} = {getattr(processor, k, None)}, not {v}" for k, v in wanted.items() if getattr(processor, k, None) != v
+        f"{name} = {getattr(part, name, None)}, not {value}"
+        for part, name, value in wanted
+        if getattr(part, name, None) != value
     ]
     if wrong:
         raise CheckpointError(f"processor_config.json does not fit config.json: {'; '.join(wrong)}.")

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from transformers import logging
 
+from ..clip import SampledClip
 from ..errors import InputError, MediaError
-from ..image_streams import grounding_stream
-from ..video_io import VideoClip
+from ..frame_sampling import FrameSampling
 from .clips import read_training_clip
 from .feature_cache import PATCH_NAMES, CachedFeatures, FeatureCache
 from .masks import decode_masks
@@ -28,7 +28,7 @@ class VideoGlammDataCollator:
         processor: A [`VideoGlammProcessor`].
         num_mask_frames: Least and most mask frames of a video in a batch; their number and which ones they are is
             drawn anew every time (by torch's random state). The original took 1 to 5. None takes all, in order.
-        fps, max_frames: How video files are sampled for the towers; the processor's own by default.
+        sampling: What the towers see of a video; as the processor samples it by default.
         features: A [`FeatureCache`] to take the place of pixels. If it holds no frame features, the mask frames are
             still decoded.
         skip_broken: Leave out samples whose video cannot be read, with a warning that counts them; a batch of none
@@ -50,8 +50,7 @@ class VideoGlammDataCollator:
 
     processor: Any
     num_mask_frames: tuple[int, int] | None = (1, 5)
-    fps: float | str | None = "default"
-    max_frames: int | str | None = "default"
+    sampling: FrameSampling | None = None
     features: FeatureCache | None = None
     skip_broken: bool = False
 
@@ -98,29 +97,27 @@ class VideoGlammDataCollator:
         conversations = conversations_of(sample)
         numbers = list(sample.get("mask_frames") or ())
         places = self._draw(len(numbers))
+        video = self.processor.video_processor
         clip: Any = None
         if self.features is not None:
             clip = self.features.read(sample, places)
             if clip is not None and clip.to_segment is None and places:
                 own = self._clip(sample, [numbers[place] for place in places], num_tower_frames=0)
-                clip.to_segment = grounding_stream(own.grounding_frames, self.processor.grounding_image_size)
+                clip.to_segment = video.grounding_frames(own)
         else:
-            clip = self._clip(sample, [numbers[place] for place in places], self.processor.num_tower_frames)
-        size = (1, 1) if clip is None else clip.size if self.features is not None else clip.frames.shape[1:3]
+            clip = self._clip(sample, [numbers[place] for place in places], video.num_tower_frames)
+        size = (1, 1) if clip is None else clip.size
         tracks = [track for _, own in conversations for track in own]
         masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
         return clip, [messages for messages, _ in conversations], masks
 
-    def _clip(self, sample: dict[str, Any], mask_frames: Sequence[int], num_tower_frames: int) -> VideoClip | None:
-        options = {
-            name: getattr(self.processor, name) if getattr(self, name) == "default" else getattr(self, name)
-            for name in ("fps", "max_frames")
-        }
-        return read_training_clip(sample, mask_frames, num_tower_frames=num_tower_frames, **options)
+    def _clip(self, sample: dict[str, Any], mask_frames: Sequence[int], num_tower_frames: int) -> SampledClip | None:
+        sampling = self.sampling or self.processor.video_processor.sampling
+        return read_training_clip(sample, mask_frames, num_tower_frames=num_tower_frames, sampling=sampling)
 
     def _cached_inputs(self, clips: Sequence[CachedFeatures | None]) -> dict[str, Any]:
         """What the pixels of a batch would have become, and its frames to segment."""
-        side = self.processor.grounding_image_size
+        side = self.processor.video_processor.grounding_image_size
         nothing = CachedFeatures({}, None, (0, 0), [])
         clips = [clip or nothing for clip in clips]
         found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCH_NAMES}

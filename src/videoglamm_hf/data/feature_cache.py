@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from ..errors import InputError, MediaError
+from ..frame_sampling import FrameSampling
 from ..modeling_videoglamm import PATCHES
 from ..output_files import explained_writes, replacing_file
 from ..pixel_decoder import FrameFeatures
@@ -128,8 +129,7 @@ def cache_features(
     folder: str | os.PathLike[str],
     *,
     frame_features: bool = False,
-    fps: float | str | None = "default",
-    max_frames: int | str | None = "default",
+    sampling: FrameSampling | None = None,
 ) -> int:
     """Computes the towers' outputs of a dataset, with a progress bar; what is there already is kept.
 
@@ -140,7 +140,7 @@ def cache_features(
         folder: Where to write.
         frame_features: Also keep the pixel decoder's features of all mask frames: training then decodes no video at
             all, for about 8 MB per frame at the published size in bfloat16.
-        fps, max_frames: As [`VideoGlammDataCollator`] takes them.
+        sampling: As [`VideoGlammDataCollator`] takes it.
 
     Returns:
         How many files were written.
@@ -151,16 +151,13 @@ def cache_features(
         OutputError: The folder cannot be written.
     """
     folder = Path(folder)
-    sampling = {
-        "fps": processor.fps if fps == "default" else fps,
-        "max_frames": processor.max_frames if max_frames == "default" else max_frames,
-    }
+    sampling = sampling or processor.video_processor.sampling
     settings = {
         "format": _FORMAT,
         "fingerprint": tower_fingerprint(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "frame_features": frame_features,
-        **sampling,
+        **asdict(sampling),
     }
     if (folder / _SETTINGS).exists() and _read_settings(folder) != settings:
         raise InputError(f"{folder} holds a cache made by another model or with other options; give another folder.")
@@ -182,14 +179,16 @@ def cache_features(
 
 
 def _cache_one(
-    model: Any, processor: Any, sample: dict[str, Any], folder: Path, frame_features: bool, sampling: dict[str, Any]
+    model: Any, processor: Any, sample: dict[str, Any], folder: Path, frame_features: bool, sampling: FrameSampling
 ) -> bool:
     check_sample(sample)
     name = file_name(sample)
     if name is None or (folder / name).exists():
         return False
     mask_frames = list(sample.get("mask_frames") or ())
-    clip = read_training_clip(sample, mask_frames, num_tower_frames=processor.num_tower_frames, **sampling)
+    clip = read_training_clip(
+        sample, mask_frames, num_tower_frames=processor.video_processor.num_tower_frames, sampling=sampling
+    )
     messages, _ = conversations_of(sample)[0]
     streams = processor.sample_inputs([[messages]], [clip]).to(model.device, model.dtype)
     names = ("pixel_values", "pixel_values_videos", "temporal_pixel_values_videos")
@@ -207,7 +206,7 @@ def _cache_one(
             with explained_writes(folder):
                 _write_aside(folder / _POSITION, lambda path: save_file(position, path))
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    metadata = {"timestamps": json.dumps(list(clip.timestamps)), "size": json.dumps(list(clip.frames.shape[1:3]))}
+    metadata = {"timestamps": json.dumps(list(clip.seconds)), "size": json.dumps(list(clip.size))}
     with explained_writes(folder):
         _write_aside(folder / name, lambda path: save_file(tensors, path, metadata=metadata))
     return True

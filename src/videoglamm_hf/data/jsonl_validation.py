@@ -1,16 +1,13 @@
 """Checking a whole JSONL file: every problem of every line, and of the videos they name."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..clip_sources import open_clip, read_image
 from ..errors import VideoGlammError
-from ..lazy_clip import LazyClip
-from ..media_files import local_file, media_errors
-from ..picture_files import open_picture
-from ..video_io import read_clip, read_image
+from ..media_files import media_errors
 from .jsonl import lines_of, located, missing_media, parse_line
 from .sample import Problem, mismatches, sample_problems
 
@@ -84,14 +81,7 @@ def _opened(name: str, is_image: bool) -> _Media:
         with media_errors(name):
             if is_image:
                 return _Media(read_image(name).shape[:2], 1)
-            if os.path.isdir(name):
-                return _Media(read_clip(name, num_frames=1).frames.shape[1:3])
-            with local_file(name) as path:
-                picture = open_picture(path, name)
-            if picture is not None:
-                with picture:
-                    return _Media(read_clip(name, num_frames=1).frames.shape[1:3], getattr(picture, "n_frames", 1))
-            with contextlib.closing(LazyClip(name, fps=None)) as clip:
+            with open_clip(name) as clip:
                 return _Media(clip.size, len(clip))
     except VideoGlammError as error:
         return _Media(error=str(error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,12 +15,22 @@ import numpy as np
 
 from ..errors import InputError, MediaError, VideoGlammError
 from ..frame_arrays import as_array, check_frame, size_text
+from ..frame_sampling import check_number
 from ..media_files import media_errors, reason_of
 from ..output_files import replacing_file
-from ..video_io import check_number
+
+# Ticks of a second in files whose frames have times of their own.
+_TICKS = 90_000
 
 
-def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps: float) -> None:
+def write_mp4(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    *,
+    fps: float | None = None,
+    seconds: Sequence[float] | None = None,
+    duration: float | None = None,
+) -> None:
     """Write frames as an H.264 mp4 (yuv420p, BT.709) that players and browsers open.
 
     The file appears complete or not at all: it is written under another name in the same folder first. An
@@ -28,14 +40,20 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
         path: the file to write; its folder must exist.
         frames: uint8 [H, W, 3] each, RGB, all of one size, at least one; taken one at a time.
         fps: frames per second, 0.01 to 1000.
+        seconds: in place of `fps`, when each frame appears: increasing; the first counts as 0.
+        duration: when the last frame of `seconds` leaves the screen.
 
     Raises:
-        InputError: `fps` out of range, no frames, or a frame of another size or type.
+        InputError: a time is out of range, no frames, or a frame of another size or type.
         MediaError: the file cannot be written or encoded.
     """
-    check_number("fps", fps, above=0)
-    if not 0.01 <= fps <= 1000:
-        raise InputError(f"fps must be between 0.01 and 1000 to write a video, not {fps:g}")
+    if seconds is None:
+        check_number("fps", fps, above=0)
+        if not 0.01 <= fps <= 1000:
+            raise InputError(f"fps must be between 0.01 and 1000 to write a video, not {fps:g}")
+        rate, stamps = Fraction(float(fps)).limit_denominator(100_000), None
+    else:
+        rate, stamps = _stamps(seconds, duration)
     target = Path(path)
     name = str(target)
     if target.is_dir():
@@ -44,14 +62,26 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[np.ndarray], *, fps
         raise MediaError(f"{name}: the folder {target.parent} does not exist; create it first")
     try:
         with replacing_file(target) as aside:
-            _encode(aside, name, frames, Fraction(float(fps)).limit_denominator(100_000))
+            _encode(aside, name, frames, rate, stamps)
     except VideoGlammError:
         raise
     except OSError as error:
         raise MediaError(f"{name}: cannot be written: {reason_of(error)}") from error
 
 
-def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction) -> None:
+def _stamps(seconds: Sequence[float], duration: float | None) -> tuple[Fraction, list[int]]:
+    """The mean rate of frames with times of their own, and these in ticks, the end of the last one included."""
+    if len(seconds) == 0:
+        raise InputError("there are no frames to write")
+    if duration is None:
+        duration = 2 * seconds[-1] - seconds[-2] if len(seconds) > 1 else seconds[0] + 1
+    stamps = [round((second - seconds[0]) * _TICKS) for second in (*seconds, duration)]
+    if any(before >= after for before, after in itertools.pairwise(stamps)):
+        raise InputError("the times of frames must increase, and the last must leave the screen after it appears")
+    return Fraction(len(seconds) * _TICKS, stamps[-1]).limit_denominator(100_000), stamps
+
+
+def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction, stamps: Sequence[int] | None) -> None:
     """Encode into the file `path`, calling it `name` in messages."""
     shape: tuple[int, ...] | None = None
     with contextlib.ExitStack() as stack:
@@ -70,6 +100,8 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction)
                     stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
                     stream.pix_fmt = "yuv420p"
                     context = stream.codec_context
+                    if stamps is not None:
+                        context.time_base = Fraction(1, _TICKS)
                     context.color_range, context.colorspace = 1, 1  # limited range, BT.709
                     context.color_primaries, context.color_trc = 1, 1
                 if array.shape != shape:
@@ -81,9 +113,20 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction)
                 frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
                     format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
                 )
-                container.mux(stream.encode(frame))
+                if stamps is not None:
+                    if position + 1 >= len(stamps):
+                        raise InputError(f"there are more frames than the {len(stamps) - 1} times given")
+                    frame.pts, frame.time_base = stamps[position], Fraction(1, _TICKS)
+                container.mux(_lasting(stream.encode(frame), stamps))
         if shape is None:
             raise InputError("there are no frames to write")
         with media_errors(name):
-            container.mux(stream.encode(None))
+            container.mux(_lasting(stream.encode(None), stamps))
             stack.close()  # writes the index of the file
+
+
+def _lasting(packets: list[av.Packet], stamps: Sequence[int] | None) -> list[av.Packet]:
+    """Packets that say how long their frames stay: the last one has no next to tell."""
+    for packet in packets if stamps is not None else []:
+        packet.duration = stamps[bisect_right(stamps, packet.pts)] - packet.pts
+    return packets

@@ -147,9 +147,8 @@ class VideoGlammTrainer(Trainer):
         clip = read_training_clip(
             sample,
             list(sample.get("mask_frames") or ()),
-            num_tower_frames=processor.num_tower_frames,
-            fps=processor.fps,
-            max_frames=processor.max_frames,
+            num_tower_frames=processor.video_processor.num_tower_frames,
+            sampling=processor.video_processor.sampling,
         )
         inputs = processor.apply_chat_template(
             with_source(messages[:-1], clip), tokenize=True, add_generation_prompt=True
@@ -161,7 +160,7 @@ class VideoGlammTrainer(Trainer):
         sheet = []
         if draw and clip is not None and found.shape[1]:
             answer = processor.post_process_grounded_generation(output)[0]
-            sheet = [contact_sheet(clip.grounding_frames, found, answer.labels, title=answer.text)]
+            sheet = [contact_sheet(clip.frames(range(len(clip))), found, answer.labels, title=answer.text)]
         return found, truth, sheet
 
     def _draw(self, sheets: list[Image.Image]) -> None:

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from videoglamm_hf import video_decoding
+from videoglamm_hf.clip_sources import read_clip, read_image
 from videoglamm_hf.errors import InputError, MediaError
+from videoglamm_hf.frame_sampling import FrameSampling
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.video_io import read_clip, read_image, sample_frame_indices
 
 BLOCK = 16  # side of the squares that spell a frame's number in bits
 DIGITS = 8
@@ -124,6 +125,10 @@ def samplings(draw):
     }
 
 
+def sample_frame_indices(total, native_fps, **options) -> list[int]:
+    return FrameSampling(**options).at_rate(total, native_fps)
+
+
 @given(samplings())
 def test_the_frames_of_the_original_loader_are_taken(sampling):
     assert sample_frame_indices(**sampling) == original_positions(**sampling)
@@ -171,17 +176,17 @@ def test_without_a_frame_rate_every_frame_counts_and_times_are_refused():
 
 def test_a_file_is_sampled_once_a_second_by_default(numbered_video):
     clip = read_clip(numbered_video)
-    assert numbers_in(clip.frames) == [0, 10, 20, 30]
-    assert clip.frames.dtype == np.uint8 and clip.frames.shape == (4, 16, 128, 3)
-    assert clip.timestamps == pytest.approx((0, 1, 2, 3))
-    assert clip.fps == 10
+    assert numbers_in(clip.array) == [0, 10, 20, 30]
+    assert clip.array.dtype == np.uint8 and clip.array.shape == (4, 16, 128, 3)
+    assert clip.seconds == pytest.approx((0, 1, 2, 3))
+    assert clip.rate == 10
     assert clip.source == str(numbered_video)
 
 
 def test_a_part_of_a_file_is_sampled(numbered_video):
     clip = read_clip(str(numbered_video), fps=5, start_time=1.5, end_time=2.05)
-    assert numbers_in(clip.frames) == [15, 17, 19]
-    assert clip.timestamps == pytest.approx((1.5, 1.7, 1.9))
+    assert numbers_in(clip.array) == [15, 17, 19]
+    assert clip.seconds == pytest.approx((1.5, 1.7, 1.9))
 
 
 CONTAINERS = {
@@ -200,10 +205,10 @@ def test_every_container_gives_the_frames_asked_for(tmp_path, suffix):
     frames = [numbered_frame(i) for i in range(30)]
     path = make_video(tmp_path / f"video.{suffix}", frames, **CONTAINERS[suffix])
     clip = read_clip(path, num_frames=4)
-    assert numbers_in(clip.frames) == [0, 9, 19, 29]
-    rate = clip.fps  # raw streams carry no rate, FFmpeg assumes 25
-    assert clip.timestamps == pytest.approx((0, 9 / rate, 19 / rate, 29 / rate), abs=2e-3)
-    assert numbers_in(read_clip(path, fps=None).frames) == list(range(30))
+    assert numbers_in(clip.array) == [0, 9, 19, 29]
+    rate = clip.rate  # raw streams carry no rate, FFmpeg assumes 25
+    assert clip.seconds == pytest.approx((0, 9 / rate, 19 / rate, 29 / rate), abs=2e-3)
+    assert numbers_in(read_clip(path, fps=None).array) == list(range(30))
 
 
 @pytest.mark.parametrize(
@@ -221,8 +226,8 @@ def test_sparse_frames_of_a_long_video_are_the_right_ones(tmp_path, suffix, opti
     path = make_video(tmp_path / f"long.{suffix}", frames, fps=25, gop=10, options=options)
     for wanted in ({"num_frames": 3}, {"num_frames": 7, "start_time": 4.2}, {"num_frames": 2, "end_time": 5}):
         clip = read_clip(path, **wanted)
-        assert numbers_in(clip.frames) == [round(second * 25) for second in clip.timestamps]
-        assert len(clip.frames) == wanted["num_frames"]
+        assert numbers_in(clip.array) == [round(second * 25) for second in clip.seconds]
+        assert len(clip.array) == wanted["num_frames"]
 
 
 def test_stretches_without_wanted_frames_are_not_decoded(tmp_path, monkeypatch):
@@ -236,7 +241,7 @@ def test_stretches_without_wanted_frames_are_not_decoded(tmp_path, monkeypatch):
             yield frame
 
     monkeypatch.setattr(video_decoding, "_decoded_frames", counting)
-    assert numbers_in(read_clip(path, num_frames=3).frames) == [0, 124, 249]
+    assert numbers_in(read_clip(path, num_frames=3).array) == [0, 124, 249]
     assert 3 <= len(decoded) < 100
 
 
@@ -245,13 +250,13 @@ def test_variable_frame_rates_give_true_times(tmp_path):
     frames = [numbered_frame(i) for i in range(len(times))]
     for suffix in ("mp4", "mkv"):
         path = make_video(tmp_path / f"vfr.{suffix}", frames, pts=times)
-        assert read_clip(path, fps=None).timestamps == pytest.approx([t / 1000 for t in times], abs=2e-3)
+        assert read_clip(path, fps=None).seconds == pytest.approx([t / 1000 for t in times], abs=2e-3)
 
 
 def test_times_count_from_the_first_frame(tmp_path):
     frames = [numbered_frame(i) for i in range(3)]
     path = make_video(tmp_path / "late.mkv", frames, pts=[5000, 5100, 5200])
-    assert read_clip(path, fps=None).timestamps == pytest.approx((0, 0.1, 0.2))
+    assert read_clip(path, fps=None).seconds == pytest.approx((0, 0.1, 0.2))
 
 
 def test_recordings_put_together_have_running_times(tmp_path):
@@ -265,7 +270,7 @@ def test_recordings_put_together_have_running_times(tmp_path):
     assert len(first) > 5_000_000  # FFmpeg looks this far for tracks when it opens a file
     (tmp_path / "both.ts").write_bytes(first + second + first)
     for count, times in ((2, (0, 29.9)), (4, (0, 9.9, 19.9, 29.9))):
-        assert read_clip(tmp_path / "both.ts", num_frames=count).timestamps == pytest.approx(times)
+        assert read_clip(tmp_path / "both.ts", num_frames=count).seconds == pytest.approx(times)
 
 
 def test_frames_trimmed_away_do_not_count(tmp_path):
@@ -273,8 +278,8 @@ def test_frames_trimmed_away_do_not_count(tmp_path):
     frames = [numbered_frame(i) for i in range(20)]
     path = make_video(tmp_path / "trimmed.mp4", frames, pts=[100 * i - 500 for i in range(20)])
     clip = read_clip(path, num_frames=3)
-    assert numbers_in(clip.frames) == [5, 12, 19]
-    assert clip.timestamps == pytest.approx((0, 0.7, 1.4))
+    assert numbers_in(clip.array) == [5, 12, 19]
+    assert clip.seconds == pytest.approx((0, 0.7, 1.4))
 
 
 def quarters() -> np.ndarray:
@@ -289,7 +294,7 @@ def quarters() -> np.ndarray:
 def test_phone_videos_stand_upright(tmp_path, suffix, turns):
     angle = (0, 90, 180, -90)[turns]  # the display matrix counts counterclockwise, as np.rot90 does
     path = make_video(tmp_path / f"turned.{suffix}", [quarters()] * 2, pix_fmt="yuv444p", display={"degrees": angle})
-    frame = read_clip(path).frames[0]
+    frame = read_clip(path).array[0]
     expected = np.rot90(quarters(), turns)
     assert frame.shape == expected.shape
     assert np.abs(frame.astype(int) - expected).max() < 40
@@ -297,7 +302,7 @@ def test_phone_videos_stand_upright(tmp_path, suffix, turns):
 
 def test_mirrored_videos_are_mirrored_back(tmp_path):
     path = make_video(tmp_path / "mirror.mp4", [quarters()], pix_fmt="yuv444p", display={"degrees": 0, "hflip": True})
-    assert np.abs(read_clip(path).frames[0].astype(int) - quarters()[:, ::-1]).max() < 40
+    assert np.abs(read_clip(path).array[0].astype(int) - quarters()[:, ::-1]).max() < 40
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 7, 3), (33, 35, 3)])
@@ -305,13 +310,13 @@ def test_tiny_and_odd_videos_are_read_exactly(tmp_path, shape):
     frames = list(np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8))
     path = make_video(tmp_path / "tiny.mkv", frames, codec="ffv1", pix_fmt="bgr0")
     clip = read_clip(path, fps=None)
-    assert np.array_equal(clip.frames, np.stack(frames))
+    assert np.array_equal(clip.array, np.stack(frames))
 
 
 def test_a_video_of_one_frame(tmp_path):
     clip = read_clip(make_video(tmp_path / "one.mp4", [numbered_frame(5)]), num_frames=8)
-    assert numbers_in(clip.frames) == [5]
-    assert clip.timestamps == (0.0,)
+    assert numbers_in(clip.array) == [5]
+    assert clip.seconds == (0.0,)
 
 
 def test_a_video_cut_short_gives_the_frames_there_are(tmp_path, caplog):
@@ -321,8 +326,8 @@ def test_a_video_cut_short_gives_the_frames_there_are(tmp_path, caplog):
     path.write_bytes(data[: len(data) * 3 // 4])
     with caplog.at_level(logging.WARNING):
         clip = read_clip(path, fps=None, max_frames=20)
-    assert 1 <= len(clip.frames) < 20
-    assert numbers_in(clip.frames) == [round(second * 10) for second in clip.timestamps]
+    assert 1 <= len(clip.array) < 20
+    assert numbers_in(clip.array) == [round(second * 10) for second in clip.seconds]
     assert str(path) in caplog.text and "cut short" in caplog.text
 
 
@@ -338,7 +343,7 @@ def test_a_video_cut_short_gives_all_the_frames_there_are(tmp_path):
         for packet in container.demux(video=0):
             packets += packet.size > 0
     assert 20 < packets < 60
-    assert len(read_clip(path, fps=None, max_frames=None).frames) >= packets - 1  # the last one may be incomplete
+    assert len(read_clip(path, fps=None, max_frames=None).array) >= packets - 1  # the last one may be incomplete
 
 
 def test_damage_in_the_middle_costs_only_the_frames_around(tmp_path):
@@ -349,25 +354,25 @@ def test_damage_in_the_middle_costs_only_the_frames_around(tmp_path):
     data[middle : middle + 4000] = bytes(4000)
     path.write_bytes(data)
     clip = read_clip(path, fps=None, max_frames=None)
-    assert 60 < len(clip.frames) <= 120
-    assert clip.timestamps[-1] == pytest.approx(11.9)
+    assert 60 < len(clip.array) <= 120
+    assert clip.seconds[-1] == pytest.approx(11.9)
 
 
 def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
     make_video(tmp_path / "a:b.mp4", [numbered_frame(3)])
     monkeypatch.chdir(tmp_path)
-    assert numbers_in(read_clip("a:b.mp4").frames) == [3]
+    assert numbers_in(read_clip("a:b.mp4").array) == [3]
 
 
 def test_a_real_recording(tmp_path):
     path = real_video("bikes.mp4")
     clip = read_clip(path, max_frames=4)
-    assert clip.frames.shape == (4, 272, 640, 3)
-    assert clip.fps == 25
-    assert clip.timestamps == pytest.approx((0, 3, 6, 9))
+    assert clip.array.shape == (4, 272, 640, 3)
+    assert clip.rate == 25
+    assert clip.seconds == pytest.approx((0, 3, 6, 9))
     with av.open(str(path)) as container:
         expected = [f.to_ndarray(format="rgb24") for i, f in enumerate(container.decode(video=0)) if i % 75 == 0]
-    assert np.array_equal(clip.frames, np.stack(expected))
+    assert np.array_equal(clip.array, np.stack(expected))
 
 
 # Animations and pictures
@@ -378,10 +383,10 @@ def test_a_gif_is_sampled_by_its_delays(tmp_path):
     path = tmp_path / "a.gif"
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[100, 100, 300, 100, 100, 300])
     clip = read_clip(path, fps=None)
-    assert numbers_in(clip.frames) == list(range(6))
-    assert clip.timestamps == pytest.approx((0, 0.1, 0.2, 0.5, 0.6, 0.7))
-    assert clip.fps == pytest.approx(6)
-    assert numbers_in(read_clip(path, fps=3).frames) == [0, 2, 4]
+    assert numbers_in(clip.array) == list(range(6))
+    assert clip.seconds == pytest.approx((0, 0.1, 0.2, 0.5, 0.6, 0.7))
+    assert clip.rate == pytest.approx(6)
+    assert numbers_in(read_clip(path, fps=3).array) == [0, 2, 4]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
@@ -396,7 +401,7 @@ def test_transparency_lies_on_white_and_frames_do_not_smear(tmp_path, suffix):
     extra = {"lossless": True} if suffix == "webp" else {"disposal": 2 if suffix == "gif" else 1}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, **extra)
     clip = read_clip(path, fps=None)
-    for number, frame in enumerate(clip.frames):
+    for number, frame in enumerate(clip.array):
         expected = np.full((16, 48, 3), 255, np.uint8)
         expected[:, number * 12 : number * 12 + 12] = (200, 0, 0)
         expected[4:8, number * 12 + 4 : number * 12 + 8] = 255
@@ -406,8 +411,8 @@ def test_transparency_lies_on_white_and_frames_do_not_smear(tmp_path, suffix):
 def test_a_still_picture_is_a_video_of_one_frame(tmp_path):
     Image.fromarray(quarters()).save(tmp_path / "still.png")
     clip = read_clip(tmp_path / "still.png")
-    assert np.array_equal(clip.frames[0], quarters()) and len(clip.frames) == 1
-    assert clip.fps is None and clip.timestamps == (0.0,)
+    assert np.array_equal(clip.array[0], quarters()) and len(clip.array) == 1
+    assert clip.rate is None and clip.seconds == (0.0,)
 
 
 def test_photos_stand_upright(tmp_path):
@@ -415,7 +420,7 @@ def test_photos_stand_upright(tmp_path):
     exif[0x0112] = 6  # turn by 90 degrees clockwise to view
     Image.fromarray(quarters()).save(tmp_path / "photo.png", exif=exif)
     assert np.array_equal(read_image(tmp_path / "photo.png"), np.rot90(quarters(), -1))
-    assert np.array_equal(read_clip(tmp_path / "photo.png").frames[0], np.rot90(quarters(), -1))
+    assert np.array_equal(read_clip(tmp_path / "photo.png").array[0], np.rot90(quarters(), -1))
 
 
 def grey_ramp(mode: str) -> Image.Image:
@@ -450,18 +455,19 @@ def test_arrays_and_tensors_are_taken_as_they_are():
     video = np.stack([numbered_frame(i) for i in range(100)])
     tensor = torch.from_numpy(video)
     for source in (video, tensor, tensor.permute(0, 3, 1, 2), list(video), tuple(tensor[:100])):
-        clip = read_clip(source, fps=1.0, max_frames=8)
-        assert np.array_equal(clip.frames, video)
-        assert clip.timestamps == tuple(map(float, range(100)))
-        assert clip.fps is None and clip.source == "array"
+        clip = read_clip(source)
+        assert np.array_equal(clip.array, video)
+        assert clip.seconds == tuple(map(float, range(100)))
+        assert clip.rate is None and clip.source == "array"
 
 
-def test_an_explicit_number_of_frames_thins_out_arrays():
+def test_explicit_options_thin_out_arrays():
     video = np.stack([numbered_frame(i) for i in range(10)])
     clip = read_clip(video, num_frames=3)
-    assert numbers_in(clip.frames) == [0, 4, 9]
-    assert clip.timestamps == (0.0, 4.0, 9.0)
-    assert len(read_clip(video, num_frames=99).frames) == 10
+    assert numbers_in(read_clip(video, max_frames=2).array) == [0, 9]
+    assert numbers_in(clip.array) == [0, 4, 9]
+    assert clip.seconds == (0.0, 4.0, 9.0)
+    assert len(read_clip(video, num_frames=99).array) == 10
 
 
 def test_lists_may_mix_pictures_arrays_tensors_and_paths(tmp_path):
@@ -472,7 +478,7 @@ def test_lists_may_mix_pictures_arrays_tensors_and_paths(tmp_path):
         torch.from_numpy(numbered_frame(2)).permute(2, 0, 1),
         tmp_path / "3.png",
     ]
-    assert numbers_in(read_clip(mixed).frames) == [0, 1, 2, 3]
+    assert numbers_in(read_clip(mixed).array) == [0, 1, 2, 3]
 
 
 def test_a_folder_is_read_in_natural_order(tmp_path):
@@ -482,9 +488,14 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
     (tmp_path / "._frame1.png").write_bytes(b"macOS leaves such files")
     (tmp_path / "sub.png").mkdir()
     clip = read_clip(tmp_path)
-    assert numbers_in(clip.frames) == list(range(12))
-    assert clip.source == str(tmp_path) and clip.fps is None
-    assert numbers_in(read_clip(tmp_path, num_frames=3).frames) == [0, 5, 11]
+    assert numbers_in(clip.array) == list(range(12))
+    assert clip.source == str(tmp_path) and clip.rate is None
+    assert numbers_in(read_clip(tmp_path, num_frames=3).array) == [0, 5, 11]
+    # A folder has no times: its frames count as one a second, and every option holds.
+    assert clip.seconds == tuple(map(float, range(12))) and clip.duration == 12
+    assert numbers_in(read_clip(tmp_path, fps=0.25).array) == [0, 4, 8]
+    assert numbers_in(read_clip(tmp_path, max_frames=4).array) == [0, 3, 7, 11]
+    assert numbers_in(read_clip(tmp_path, start_time=2.5, end_time=4).array) == [2, 3, 4]
 
 
 # URLs
@@ -496,7 +507,7 @@ def test_urls_are_downloaded_and_cleaned_up(tmp_path, server, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     clip = read_clip(f"{server}/v.mp4")
-    assert numbers_in(clip.frames) == [0, 10]
+    assert numbers_in(clip.array) == [0, 10]
     assert clip.source == f"{server}/v.mp4"
     assert np.array_equal(read_image(f"{server}/p.png"), quarters())
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -515,9 +526,9 @@ def test_written_frames_come_back(tmp_path):
     frames = smooth_frames(7, 48, 64)
     write_mp4(tmp_path / "out.mp4", iter(frames), fps=29.97)
     clip = read_clip(tmp_path / "out.mp4", fps=None)
-    assert clip.fps == pytest.approx(29.97)
-    assert clip.frames.shape == (7, 48, 64, 3)
-    assert np.abs(clip.frames.astype(int) - np.stack(frames)).mean() < 4
+    assert clip.rate == pytest.approx(29.97)
+    assert clip.array.shape == (7, 48, 64, 3)
+    assert np.abs(clip.array.astype(int) - np.stack(frames)).mean() < 4
     with av.open(str(tmp_path / "out.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
@@ -528,7 +539,7 @@ def test_written_frames_come_back(tmp_path):
 def test_odd_sizes_are_padded_with_the_last_line(tmp_path, height, width):
     frame = smooth_frames(1, height, width)[0]
     write_mp4(tmp_path / "odd.mp4", [frame], fps=1)
-    read = read_clip(tmp_path / "odd.mp4").frames[0]
+    read = read_clip(tmp_path / "odd.mp4").array[0]
     assert read.shape == (height + height % 2, width + width % 2, 3)
     padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     assert np.abs(read.astype(int) - padded).mean() < 6
@@ -537,7 +548,7 @@ def test_odd_sizes_are_padded_with_the_last_line(tmp_path, height, width):
 @pytest.mark.parametrize("fps", [0.01, 0.5, np.float32(12.5), 30000 / 1001, 240])
 def test_unusual_rates_can_be_written(tmp_path, fps):
     write_mp4(tmp_path / "rate.mp4", smooth_frames(3, 16, 16), fps=fps)
-    assert read_clip(tmp_path / "rate.mp4").fps == pytest.approx(fps, rel=1e-3)
+    assert read_clip(tmp_path / "rate.mp4").rate == pytest.approx(fps, rel=1e-3)
 
 
 def test_a_failed_write_leaves_nothing_and_spoils_nothing(tmp_path):
@@ -557,7 +568,7 @@ def test_a_failed_write_leaves_nothing_and_spoils_nothing(tmp_path):
     assert path.read_bytes() == b"an older file"
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
     write_mp4(path, smooth_frames(1, 16, 16), fps=5)
-    assert len(read_clip(path).frames) == 1
+    assert len(read_clip(path).array) == 1
 
 
 @pytest.mark.parametrize("place", ["missing/out.mp4", "."])
@@ -579,4 +590,4 @@ def test_any_size_can_be_written_and_read(height, width, count):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "any.mp4"
         write_mp4(path, smooth_frames(count, height, width), fps=10)
-        assert len(read_clip(path, fps=None).frames) == count
+        assert len(read_clip(path, fps=None).array) == count
