@@ -25,7 +25,7 @@ from common import (
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
 from videoglamm_hf.image_streams import normalize_grounding_frames
 from videoglamm_hf.pixel_decoder import encode_frames
-from videoglamm_hf.tracking import TrackingOptions, iter_masks
+from videoglamm_hf.tracking import Tracker, TrackingOptions
 
 NUM_FRAMES, NUM_TOKENS, NUM_OBJECTS = 16, 64, 2
 HEIGHT, WIDTH = 720, 1280
@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     stage(
         f"masks, {NUM_OBJECTS} objects, {NUM_FRAMES} frames (with the image encoder)",
-        lambda: list(iter_masks(decoder, [prompts], [resized], [(HEIGHT, WIDTH)], TrackingOptions())),
+        lambda: list(Tracker(decoder, [prompts], [resized], TrackingOptions()).masks([(HEIGHT, WIDTH)])),
     )
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()

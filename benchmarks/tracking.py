@@ -28,7 +28,7 @@ from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
 from videoglamm_hf.packed_masks import PackedMasks
 from videoglamm_hf.pixel_decoder import resize_mask_logits
-from videoglamm_hf.tracking import TrackingOptions, iter_masks
+from videoglamm_hf.tracking import Tracker, TrackingOptions
 
 HEIGHT, WIDTH = 180, 320
 
@@ -72,7 +72,7 @@ def session(decoder: Any, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Te
 def ours(decoder: Any, resized: Any, masks: torch.Tensor) -> PackedMasks:
     """The same by our tracker, packed."""
     packed = PackedMasks.zeros((len(masks), len(resized), HEIGHT, WIDTH))
-    for frame in iter_masks(decoder, [masks.to(decoder.device)], [resized], [(HEIGHT, WIDTH)], TrackingOptions()):
+    for frame in Tracker(decoder, [masks.to(decoder.device)], [resized], TrackingOptions()).masks([(HEIGHT, WIDTH)]):
         packed[:, frame.frame_index] = frame.masks
     return packed
 

@@ -11,7 +11,7 @@ from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError, PackedMasks, ResourceError, tracking
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
 from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
-from videoglamm_hf.tracking import FrameMasks, TrackingOptions, iter_masks
+from videoglamm_hf.tracking import FrameMasks, Tracker, TrackingOptions
 
 SIZE = 256
 NUM_FRAMES = 9
@@ -29,7 +29,7 @@ def prompts(model) -> torch.Tensor:
 
 @torch.no_grad()
 def run(model, prompts, resized, **options) -> list[FrameMasks]:
-    return list(iter_masks(model.pixel_decoder, [prompts], [resized], [(48, 64)], TrackingOptions(**options)))
+    return list(Tracker(model.pixel_decoder, [prompts], [resized], TrackingOptions(**options)).masks([(48, 64)]))
 
 
 def logits_by_frame(steps: list[FrameMasks]) -> torch.Tensor:
@@ -73,7 +73,7 @@ def test_sam2_1_is_tracked_as_by_transformers_session(model, resized):
     # Beside it another, longer video, which must not matter.
     frames_, sizes = [resized, resized.repeat(3, 1, 1, 1)[: NUM_FRAMES + 5]], [(48, 64), (48, 64)]
     with torch.no_grad():
-        steps = list(iter_masks(decoder, [given, given], frames_, sizes, TrackingOptions()))
+        steps = list(Tracker(decoder, [given, given], frames_, TrackingOptions()).masks(sizes))
     found = [step.logits for step in steps if step.sequence_index == 0]
     assert len(found) == len(expected) == NUM_FRAMES
     assert max((a - b).abs().max() for a, b in zip(found, expected, strict=True)) < 2e-2
@@ -148,7 +148,7 @@ def test_frames_are_taken_a_few_at_a_time(model, prompts, resized):
             return resized[index]
 
     lazy = Lazy()
-    stream = iter_masks(model.pixel_decoder, [prompts], [lazy], [(48, 64)], TrackingOptions(frames_per_batch=2))
+    stream = Tracker(model.pixel_decoder, [prompts], [lazy], TrackingOptions(frames_per_batch=2)).masks([(48, 64)])
     with torch.no_grad():
         next(stream)
         assert len(lazy.asked) <= 2

@@ -19,7 +19,7 @@ from transformers.utils import ModelOutput
 from .errors import InputError
 from .packed_masks import PackedMasks
 from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
-from .tracking import FrameMasks, TrackingOptions, iter_masks
+from .tracking import FrameMasks, Tracker, TrackingOptions
 from .video_features import PromptPrefix, VideoFeatures, model_fingerprint
 
 # Generation options by which a prompt becomes several sequences.
@@ -145,7 +145,7 @@ class GroundedGenerationMixin:
         frames, sizes, timestamps = (
             [item for item in items for _ in range(expansion)] for items in (frames, sizes, timestamps)
         )
-        stream = iter_masks(self.pixel_decoder, prompts, frames, sizes, options)
+        stream = Tracker(self.pixel_decoder, prompts, frames, options).masks(sizes)
         result = _collect_masks(stream, prompts, frames, sizes, output_mask_logits, pack_masks, mask_callback)
         known = {field.name for field in fields(VideoGlammGenerateOutput)}
         stock_fields = {key: value for key, value in output.items() if key in known}
@@ -249,7 +249,7 @@ class GroundedGenerationMixin:
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         sizes = [(int(height), int(width)) for height, width in original_sizes]
-        yield from iter_masks(self.pixel_decoder, prompts, grounding_frames, sizes, options)
+        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(sizes)
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None

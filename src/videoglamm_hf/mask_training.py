@@ -19,7 +19,7 @@ from transformers import Sam2VideoModel
 
 from .errors import InputError
 from .pixel_decoder import decode_framewise, resize_mask_logits
-from .tracking import TrackingOptions, encode_places, iter_decided
+from .tracking import Tracker, TrackingOptions, encode_places
 
 MASK_TRAINING_MODES = ("framewise", "video")
 IGNORED = -1
@@ -222,7 +222,7 @@ def _tracked_pairs(
 ) -> Iterator[_Pairs]:
     """The pairs of every frame as the tracker reaches it. A blanked mask has no gradient: the candidate counts."""
     scored = [prompt[:count] for prompt, count in zip(prompts, counts, strict=True)]
-    for decided in iter_decided(decoder, scored, frames, options):
+    for decided in Tracker(decoder, scored, frames, options).decided():
         candidates, ious, scores, chosen = (
             decided.joined(name) for name in ("candidates", "iou_scores", "object_scores", "chosen")
         )

@@ -1,22 +1,23 @@
-"""From prompt embeddings and frames to masks over time: three short drivers over one pixel-decoder step.
+"""From prompt embeddings and frames to masks over time: one tracker with one loop.
 
-`video`, `framewise` and `anchored` differ only in the order of frames and in what they remember. All objects of
-all samples are one batch; frames are encoded a few at a time, on demand, and forgotten. Memory does not grow
-with the length of the video.
+`video`, `framewise` and `anchored` differ only in the order of frames, in how the prompted ones are decided and in
+what is remembered. All objects of all samples are one batch; frames are encoded a few at a time, on demand, and
+forgotten. Memory does not grow with the length of the video.
 
 Shapes: N objects of one sample, C channels of a prompt embedding, T frames, H x W size of the masks, s side of
 low-resolution masks.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import Sam2VideoModel
 
 from .errors import InputError, ResourceError, is_out_of_memory
+from .frame_sampling import spread
 from .memory_bank import MemoryBank
 from .pixel_decoder import (
     FrameFeatures,
@@ -145,7 +146,7 @@ def encode_places(
     """Features of some frames of some samples, encoded a few at a time.
 
     Args:
-        frames: As in [`iter_decided`].
+        frames: As in [`Tracker`].
         places: `(sample index, frame index)` of every frame wanted.
     """
     starts = range(0, len(places), frames_per_batch)
@@ -190,199 +191,161 @@ class DecidedFrame:
         return torch.cat([getattr(masks, name) for _, masks in self.groups])
 
 
-def iter_masks(
-    decoder: Sam2VideoModel,
-    prompts: Sequence[torch.Tensor],
-    frames: Sequence[Any],
-    sizes: Sequence[tuple[int, int]],
-    options: TrackingOptions,
-) -> Iterator[FrameMasks]:
-    """Masks of every frame of every sample that has objects, as they are decided.
+@dataclass(frozen=True)
+class _Run:
+    """Frames that are decided one after another: from the prompt, or from memory in one direction of time."""
+
+    order: Sequence[int]
+    prompted: bool = False
+    backward: bool = False
+
+
+class Tracker:
+    """Objects on their way through videos: whose they are, their prompts, and what is remembered of them.
 
     Args:
-        prompts, frames, options: As in [`iter_decided`].
-        sizes: Per sample, `(H, W)`.
-
-    Yields:
-        [`FrameMasks`]: in order of frames, samples in turn, for `framewise` and `video` from frame 0; otherwise
-        sample by sample, each frame when it is reached.
-
-    Raises:
-        ResourceError: If the device runs out of memory.
-    """
-    for decided in iter_decided(decoder, prompts, frames, options):
-        yield from _split(decided, sizes)
-
-
-def iter_decided(
-    decoder: Sam2VideoModel, prompts: Sequence[torch.Tensor], frames: Sequence[Any], options: TrackingOptions
-) -> Iterator[DecidedFrame]:
-    """What the pixel decoder decides of every frame of every sample that has objects; differentiable.
-
-    Args:
+        decoder: The pixel decoder.
         prompts: Per sample, prompt embeddings `[N, C]`, or masks `[N, H, W]` of the prompted frame (`video` only).
         frames: Per sample, uint8 frames `[T, 3, h, w]` (a tensor, or anything with a length whose slices are such
             tensors) or [`FrameFeatures`] of all frames.
-
-    Yields:
-        [`DecidedFrame`]; the objects of a sample are always in their order.
+        options: How masks are decoded, and which frame is prompted.
 
     Raises:
-        ResourceError: If the device runs out of memory.
+        InputError: If the prompts are masks that this mode cannot start from.
     """
-    if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
-        raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
-    active = [i for i, embeddings in enumerate(prompts) if len(embeddings) and len(frames[i])]
-    # SAM 2.1 encodes the distance to a pointer relative to the length of the video: no two videos in one batch.
-    relative = decoder.config.enable_temporal_pos_encoding_for_object_pointers
-    in_step = options.prompt_frame == 0 and options.mask_mode != "anchored" and not relative
-    driver = {"video": _video, "framewise": _framewise, "anchored": _anchored}[options.mask_mode]
-    encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
-    try:
-        for samples in [active] if in_step else [[i] for i in active]:
-            if samples:
-                longest = max(len(frames[i]) for i in samples)
-                groups = _groups(decoder, prompts, samples, options, longest)
-                yield from driver(decoder, encoder, groups, {i: len(frames[i]) for i in samples}, options)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"Out of memory while tracking {sum(map(len, prompts))} objects. Lower max_objects_per_batch "
-            f"(now {options.objects_per_batch or 'the default'}) or config.grounding_batch_size (now "
-            f"{options.frames_per_batch} frames); neither changes the masks."
-        ) from error
+
+    def __init__(
+        self,
+        decoder: Sam2VideoModel,
+        prompts: Sequence[torch.Tensor],
+        frames: Sequence[Any],
+        options: TrackingOptions,
+    ) -> None:
+        if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
+            raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
+        self.decoder, self.prompts, self.options = decoder, prompts, options
+        self.lengths = [len(own) for own in frames]
+        self._encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
+
+    def masks(self, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
+        """Masks of every frame of every sample that has objects, as they are decided.
+
+        Args:
+            sizes: Per sample, `(H, W)` of its masks.
+
+        Yields:
+            [`FrameMasks`]: in order of frames, samples in turn, for `framewise` and `video` from frame 0; otherwise
+            sample by sample, each frame when it is reached.
+
+        Raises:
+            ResourceError: If the device runs out of memory.
+        """
+        for decided in self.decided():
+            yield from _split(decided, sizes)
+
+    def decided(self) -> Iterator[DecidedFrame]:
+        """What the pixel decoder decides of every frame of every sample that has objects; differentiable.
+
+        Yields:
+            [`DecidedFrame`]; the objects of a sample are always in their order.
+
+        Raises:
+            ResourceError: If the device runs out of memory.
+        """
+        active = [i for i, length in enumerate(self.lengths) if len(self.prompts[i]) and length]
+        try:
+            for samples in [active] if self._in_step else [[i] for i in active]:
+                if samples:
+                    yield from self._track(samples)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            options = self.options
+            raise ResourceError(
+                f"Out of memory while tracking {sum(map(len, self.prompts))} objects. Lower max_objects_per_batch "
+                f"(now {options.objects_per_batch or 'the default'}) or config.grounding_batch_size (now "
+                f"{options.frames_per_batch} frames); neither changes the masks."
+            ) from error
+
+    @property
+    def _in_step(self) -> bool:
+        """Whether all samples are tracked as one batch, frame by frame."""
+        # SAM 2.1 encodes the distance to a pointer relative to the length of the video: no two videos in one batch.
+        relative = self.decoder.config.enable_temporal_pos_encoding_for_object_pointers
+        return self.options.prompt_frame == 0 and self.options.mask_mode != "anchored" and not relative
+
+    def _track(self, samples: Sequence[int]) -> Iterator[DecidedFrame]:
+        """The loop: run by run, frame by frame, group by group."""
+        lengths = {i: self.lengths[i] for i in samples}
+        longest = max(lengths.values())
+        groups = self._groups(samples, longest)
+        for run in _plan(self.options, longest):
+            for group in groups:
+                group.bank.forget_tracked()
+            for places, features in self._encoder.walk(_steps(lengths, run.order)):
+                t = places[0][1]
+                decided = []
+                for group in groups:
+                    group.keep({i for i, _ in places})
+                    if group.owners:
+                        own = features.select(_rows(group, places, features))
+                        decided.append((group.owners, self._decide(group, own, t, run)))
+                yield DecidedFrame(t, decided)
+
+    def _decide(self, group: _Group, features: FrameFeatures, t: int, run: _Run) -> ObjectMasks:
+        """The masks of one frame of a group, which are then remembered."""
+        decoder, bank, mode = self.decoder, group.bank, self.options.mask_mode
+        if not run.prompted:
+            masks = decoder(features, bank, t, run.backward, step=decode_tracked_frame)
+            bank.append(t, decoder(features, masks, prompted=False, step=remember))
+            return masks
+        if group.prompts.ndim == 3:
+            masks, memory = decoder(features, group.prompts, step=start_from_masks)
+            bank.condition(t, memory)
+            return masks
+        masks = decoder(features, group.prompts, step=decode_first_frame if mode == "video" else decode_framewise)
+        if mode != "framewise":
+            bank.condition(t, decoder(features, masks, prompted=True, step=remember))
+        return masks
+
+    def _groups(self, samples: Sequence[int], num_frames: int) -> list[_Group]:
+        """Objects in groups of the size that the decoder takes at once."""
+        owners = [i for i in samples for _ in range(len(self.prompts[i]))]
+        prompts = torch.cat([self.prompts[i] for i in samples])
+        size = self.options.objects_per_batch
+        if size is None:
+            height, width = self.decoder.backbone_feature_sizes[-1]
+            on_cpu = prompts.device.type == "cpu"
+            size = max(1, CPU_POSITIONS_PER_BATCH // (height * width)) if on_cpu else len(owners)
+        return [
+            _Group(
+                owners[start : start + size],
+                prompts[start : start + size],
+                new_memory_bank(self.decoder, self.options.gradient_frames, num_frames),
+            )
+            for start in range(0, len(owners), size)
+        ]
 
 
-def _groups(
-    decoder: Sam2VideoModel,
-    prompts: Sequence[torch.Tensor],
-    samples: Sequence[int],
-    options: TrackingOptions,
-    num_frames: int,
-) -> list[_Group]:
-    owners = [i for i in samples for _ in range(len(prompts[i]))]
-    embeddings = torch.cat([prompts[i] for i in samples])
-    size = options.objects_per_batch
-    if size is None:
-        height, width = decoder.backbone_feature_sizes[-1]
-        on_cpu = embeddings.device.type == "cpu"
-        size = max(1, CPU_POSITIONS_PER_BATCH // (height * width)) if on_cpu else len(owners)
-    return [
-        _Group(
-            owners[start : start + size],
-            embeddings[start : start + size],
-            new_memory_bank(decoder, options.gradient_frames, num_frames),
-        )
-        for start in range(0, len(owners), size)
-    ]
+def _plan(options: TrackingOptions, length: int) -> Iterator[_Run]:
+    """The order of frames: the prompted ones, then every other one from the nearest of them, forward and backward."""
+    if options.mask_mode == "framewise":
+        yield _Run(range(length), prompted=True)
+        return
+    prompted = [min(options.prompt_frame, length - 1)]
+    if options.mask_mode == "anchored":
+        prompted = spread(0, length - 1, options.num_anchors)
+    yield _Run(prompted, prompted=True)
+    middles = [(a + b) // 2 for a, b in itertools.pairwise(prompted)]
+    for first, frame, last in zip([-1, *middles], prompted, [*middles, length - 1], strict=True):
+        yield _Run(range(frame + 1, last + 1))
+        yield _Run(range(frame - 1, first, -1), backward=True)
 
 
 def _steps(lengths: dict[int, int], order: Iterable[int]) -> Iterator[list[Place]]:
     """The samples that have a frame, frame by frame."""
     for t in order:
         yield [(i, t) for i, length in lengths.items() if t < length]
-
-
-def _framewise(
-    decoder: Sam2VideoModel,
-    encoder: _FrameEncoder,
-    groups: list[_Group],
-    lengths: dict[int, int],
-    options: TrackingOptions,
-) -> Iterator[DecidedFrame]:
-    """Every frame on its own, without memory, as in training."""
-    for places, features in encoder.walk(_steps(lengths, range(max(lengths.values())))):
-        decided = []
-        for group in groups:
-            group.keep({i for i, _ in places})
-            if group.owners:
-                rows = _rows(group, places, features)
-                decided.append((group.owners, decoder(features.select(rows), group.prompts, step=decode_framewise)))
-        yield DecidedFrame(places[0][1], decided)
-
-
-def _video(
-    decoder: Sam2VideoModel,
-    encoder: _FrameEncoder,
-    groups: list[_Group],
-    lengths: dict[int, int],
-    options: TrackingOptions,
-) -> Iterator[DecidedFrame]:
-    """One frame is prompted; memory carries the objects forward to the end, then backward to the start."""
-    start = min(options.prompt_frame, max(lengths.values()) - 1)
-    for places, features in encoder.walk(_steps(lengths, [start])):
-        decided = []
-        for group in groups:
-            own = features.select(_rows(group, places, features))
-            if group.prompts.ndim == 2:
-                masks = decoder(own, group.prompts, step=decode_first_frame)
-                memory = decoder(own, masks, prompted=True, step=remember)
-            else:
-                masks, memory = decoder(own, group.prompts, step=start_from_masks)
-            group.bank.condition(start, memory)
-            decided.append((group.owners, masks))
-        yield DecidedFrame(start, decided)
-    yield from _propagate(decoder, encoder, groups, lengths, range(start + 1, max(lengths.values())))
-    for group in groups:
-        group.bank.forget_tracked()
-    yield from _propagate(decoder, encoder, groups, lengths, range(start - 1, -1, -1), backward=True)
-
-
-def _anchored(
-    decoder: Sam2VideoModel,
-    encoder: _FrameEncoder,
-    groups: list[_Group],
-    lengths: dict[int, int],
-    options: TrackingOptions,
-) -> Iterator[DecidedFrame]:
-    """Evenly spread frames are decided without memory, as in training, and condition all others; every other
-    frame is tracked from its nearest anchor."""
-    ((sample, length),) = lengths.items()
-    anchors = sorted(set(np.linspace(0, length - 1, min(options.num_anchors, length)).astype(int).tolist()))
-    for places, features in encoder.walk([[(sample, t)] for t in anchors]):
-        t = places[0][1]
-        decided = []
-        for group in groups:
-            own = features.select(_rows(group, places, features))
-            masks = decoder(own, group.prompts, step=decode_framewise)
-            group.bank.condition(t, decoder(own, masks, prompted=True, step=remember))
-            decided.append((group.owners, masks))
-        yield DecidedFrame(t, decided)
-    bounds = [-1, *anchors, 2 * length]
-    for before, anchor, after in zip(bounds, bounds[1:], bounds[2:], strict=False):
-        middle_before = (before + anchor) // 2 if before >= 0 else -1
-        middle_after = (anchor + after) // 2 if after < length else length - 1
-        for order, backward in (
-            (range(anchor + 1, middle_after + 1), False),
-            (range(anchor - 1, middle_before, -1), True),
-        ):
-            yield from _propagate(decoder, encoder, groups, lengths, order, backward)
-            for group in groups:
-                group.bank.forget_tracked()
-
-
-def _propagate(
-    decoder: Sam2VideoModel,
-    encoder: _FrameEncoder,
-    groups: list[_Group],
-    lengths: dict[int, int],
-    order: Iterable[int],
-    backward: bool = False,
-) -> Iterator[DecidedFrame]:
-    """Tracks all objects through frames, in the given order."""
-    for places, features in encoder.walk(_steps(lengths, order)):
-        t = places[0][1]
-        decided = []
-        for group in groups:
-            group.keep({i for i, _ in places})
-            if not group.owners:
-                continue
-            own = features.select(_rows(group, places, features))
-            masks = decoder(own, group.bank, t, backward, step=decode_tracked_frame)
-            group.bank.append(t, decoder(own, masks, prompted=False, step=remember))
-            decided.append((group.owners, masks))
-        yield DecidedFrame(t, decided)
 
 
 def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.Tensor:

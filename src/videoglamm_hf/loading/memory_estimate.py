@@ -26,7 +26,7 @@ from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import InputError
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..pixel_decoder import decode_first_frame, encode_frames, remember, resize_mask_logits
-from ..tracking import TrackingOptions, iter_decided
+from ..tracking import Tracker, TrackingOptions
 
 # Tokens of a prompt that are words: the system turn and a question.
 PROMPT_WORDS = 72
@@ -251,7 +251,7 @@ def _segment(model: VideoGlammForGroundedGeneration, frames: torch.Tensor, objec
     options = TrackingOptions(frames_per_batch=model.config.grounding_batch_size)
     # The bank is full after so many frames (but for some pointers, which are small): more need no more memory.
     bound = decoder.num_maskmem + options.frames_per_batch
-    for decided in iter_decided(decoder, [prompts], [frames[:bound]], options):
+    for decided in Tracker(decoder, [prompts], [frames[:bound]], options).decided():
         resize_mask_logits(decided.joined("logits"), (side, side))
     features = encode_frames(decoder, torch.empty(1, 3, side, side, dtype=dtype, device="meta"))
     features = features.select(torch.zeros(objects, dtype=torch.long, device="meta"))
