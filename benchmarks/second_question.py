@@ -29,12 +29,12 @@ def compare(path: Path, image_size: int) -> dict[str, Any]:
 
     _, inputs = ask(path, "Can you segment the red disc?", return_masks=False)
     assert len(inputs["grounding_frames"][0]) == 16
-    features = model.encode_video(**inputs, read_prompt=True)
+    (encoded,) = model.encode_videos(**inputs, read_prompt=True)
     result = {}
     for name, options in KINDS.items():
         first, second, ratio = paired(
             lambda o=options: ask(path, "Can you segment the red disc?", **o),
-            lambda o=options: ask(features, "And can you segment the blue one?", **o),
+            lambda o=options: ask(encoded, "And can you segment the blue one?", **o),
             runs=5,
         )
         result[name] = {

@@ -5,7 +5,7 @@ import torch
 
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
-from videoglamm_hf import InputError, MediaError, VideoFeatures
+from videoglamm_hf import EncodedVideo, InputError, MediaError
 
 CLIP = frames(4, 48, 64)
 
@@ -27,8 +27,8 @@ def assert_same(first, second):
 
 
 @pytest.fixture
-def features(model, ask) -> VideoFeatures:
-    return model.encode_video(**ask(video=CLIP))
+def encoded(model, ask) -> EncodedVideo:
+    return model.encode_videos(**ask(video=CLIP))[0]
 
 
 @pytest.fixture
@@ -38,20 +38,18 @@ def nothing_is_seen(model, monkeypatch):
 
 
 @pytest.mark.parametrize("keep_frames", [True, False])
-def test_features_give_the_same_answer(model, ask, keep_frames):
+def test_an_encoded_video_gives_the_same_answer(model, ask, keep_frames):
     inputs = ask(video=CLIP)
-    kept = model.encode_video(**inputs, keep_frames=keep_frames)
-    assert (kept.frame_features[0] is not None) == keep_frames
+    (kept,) = model.encode_videos(**inputs, keep_frames=keep_frames)
+    assert (kept.frame_features is not None) == keep_frames
     expected = generate(model, inputs)
     only = {k: inputs[k] for k in ("input_ids", "attention_mask", "grounding_frames")}
-    assert_same(generate(model, only, video_features=kept), expected)
+    assert_same(generate(model, only, encoded_videos=[kept]), expected)
 
 
-def test_a_further_question_needs_no_video(model, processor, ask, features, nothing_is_seen, monkeypatch):
+def test_a_further_question_needs_no_video(model, processor, ask, encoded, nothing_is_seen, monkeypatch):
     question = "What is moving in this video?"
-    messages = [
-        {"role": "user", "content": [{"type": "video", "video": features}, {"type": "text", "text": question}]}
-    ]
+    messages = [{"role": "user", "content": [{"type": "video", "video": encoded}, {"type": "text", "text": question}]}]
     inputs = processor.apply_chat_template(messages, tokenize=True, add_generation_prompt=True)
     assert "pixel_values_videos" not in inputs and "grounding_frames" not in inputs
     again = generate(model, inputs)
@@ -75,66 +73,65 @@ def prompt_lengths_read(model, monkeypatch):
 @pytest.mark.parametrize("kind", ["video", "image"])
 def test_a_kept_prompt_is_not_read_again(model, ask, kind, monkeypatch):
     visual = {"video": CLIP} if kind == "video" else {"image": CLIP[0]}
-    kept = model.encode_video(**ask(**visual), read_prompt=True)
-    visual_count = len(kept.visual_tokens[0])
+    (kept,) = model.encode_videos(**ask(**visual), read_prompt=True)
+    visual_count = len(kept.visual_tokens)
     for question in ("What is this?", "Can you segment the man and the dog?"):
         inputs = ask(question, **visual)
         with monkeypatch.context() as patch:
             seen = prompt_lengths_read(model, patch)
-            again = generate(model, inputs, video_features=kept)
+            again = generate(model, inputs, encoded_videos=[kept])
         assert visual_count > 100 > seen[0]
         assert_same(again, generate(model, inputs))
 
 
 def test_a_kept_prompt_gives_way_to_beams_batches_and_other_prompts(model, ask):
     inputs = ask(video=CLIP)
-    kept = model.encode_video(**inputs, read_prompt=True)
-    assert_same(generate(model, inputs, video_features=kept, num_beams=2), generate(model, inputs, num_beams=2))
-    two = VideoFeatures.concatenate([kept, kept])
+    (kept,) = model.encode_videos(**inputs, read_prompt=True)
+    assert_same(generate(model, inputs, encoded_videos=[kept], num_beams=2), generate(model, inputs, num_beams=2))
     batch = {key: torch.cat([inputs[key]] * 2) for key in ("input_ids", "attention_mask")}
-    assert len(generate(model, batch, video_features=two).masks) == 2
+    assert len(generate(model, batch, encoded_videos=[kept, kept]).masks) == 2
     other = {key: inputs[key].clone() for key in ("input_ids", "attention_mask")}
     other["input_ids"][0, 3] += 1
-    assert_same(generate(model, other, video_features=kept), generate(model, {**inputs, **other}))
+    assert_same(generate(model, other, encoded_videos=[kept]), generate(model, {**inputs, **other}))
     text = ask("Hello?")
-    assert model.encode_video(**text, read_prompt=True).prefixes == [None]
+    assert model.encode_videos(**text, read_prompt=True) == [None]
 
 
-def test_a_batch_of_features_pictures_and_text(model, processor, ask, features):
-    picture = model.encode_video(**ask(image=CLIP[0]))
+def test_a_batch_of_encoded_videos_pictures_and_text(model, processor, ask, encoded):
+    (picture,) = model.encode_videos(**ask(image=CLIP[0]))
 
     def user(*parts):
         return [{"role": "user", "content": [*parts, {"type": "text", "text": "What is it?"}]}]
 
-    batch = [user({"type": "video", "video": features}), user(), user({"type": "image", "image": picture})]
+    batch = [user({"type": "video", "video": encoded}), user(), user({"type": "image", "image": picture})]
     inputs = processor.apply_chat_template(batch, tokenize=True, add_generation_prompt=True)
     output = generate(model, inputs)
     assert [tuple(m.shape) for m in output.masks] == [(1, 4, 48, 64), (1, 0, 0, 0), (1, 1, 48, 64)]
 
 
-def test_features_survive_a_file(model, ask, features, tmp_path):
-    features.save(tmp_path / "seen.safetensors")
-    loaded = VideoFeatures.load(tmp_path / "seen.safetensors")
+def test_encoded_videos_survive_a_file(model, ask, encoded, tmp_path):
+    encoded.save(tmp_path / "seen.safetensors")
+    loaded = EncodedVideo.load(tmp_path / "seen.safetensors")
     only = {k: ask(video=CLIP)[k] for k in ("input_ids", "attention_mask")}
-    assert_same(generate(model, only, video_features=loaded), generate(model, only, video_features=features))
+    assert_same(generate(model, only, encoded_videos=[loaded]), generate(model, only, encoded_videos=[encoded]))
     assert [p.name for p in tmp_path.iterdir()] == ["seen.safetensors"]
 
 
-def test_a_further_turn_reuses_the_cache(model, processor, ask, features, monkeypatch):
-    first = generate(model, ask(video=CLIP), video_features=features, return_dict_in_generate=True)
+def test_a_further_turn_reuses_the_cache(model, processor, ask, encoded, monkeypatch):
+    first = generate(model, ask(video=CLIP), encoded_videos=[encoded], return_dict_in_generate=True)
     inputs = processor.next_turn(first, "And the blue one?")
     new = inputs["input_ids"].shape[1] - first.sequences.shape[1]
     with monkeypatch.context() as patch:
         seen = prompt_lengths_read(model, patch)
-        second = generate(model, inputs, video_features=features, past_key_values=first.past_key_values)
+        second = generate(model, inputs, encoded_videos=[encoded], past_key_values=first.past_key_values)
     # Only the last generated token and the new turn are read, then one token a step.
     assert seen[0] == new + 1 and set(seen[1:]) == {1}
-    from_scratch = generate(model, inputs, video_features=features)
+    from_scratch = generate(model, inputs, encoded_videos=[encoded])
     assert_same(second, from_scratch)
 
 
-def test_next_turn_writes_what_the_whole_conversation_would(model, processor, ask, features):
-    first = generate(model, ask(video=CLIP), video_features=features)
+def test_next_turn_writes_what_the_whole_conversation_would(model, processor, ask, encoded):
+    first = generate(model, ask(video=CLIP), encoded_videos=[encoded])
     first.sequences = torch.cat(
         [
             ask(video=CLIP)["input_ids"],
@@ -153,27 +150,57 @@ def test_next_turn_writes_what_the_whole_conversation_would(model, processor, as
     assert torch.equal(whole[-len(tail) :], tail)
 
 
-def test_refusals(model, fresh_model, ask, features, processor, tmp_path):
+def test_refusals(model, fresh_model, ask, encoded, processor, tmp_path):
     other = fresh_model()
     with torch.no_grad():
         other.model.temporal_projector.linear_2.bias += 1
     only = {k: ask(video=CLIP)[k] for k in ("input_ids", "attention_mask")}
     with pytest.raises(InputError, match="another model"):
-        generate(other, only, video_features=features)
+        generate(other, only, encoded_videos=[encoded])
     with pytest.raises(InputError, match="2 samples"):
-        generate(model, only, video_features=VideoFeatures.concatenate([features, features]))
+        generate(model, only, encoded_videos=[encoded, encoded])
     with pytest.raises(InputError, match="image"):
-        content = [{"type": "image", "image": features}, {"type": "text", "text": "?!"}]
+        content = [{"type": "image", "image": encoded}, {"type": "text", "text": "?!"}]
         processor.apply_chat_template([{"role": "user", "content": content}], tokenize=True)
     with pytest.raises(InputError, match="encode all or none"):
         pair = [
             [{"role": "user", "content": [{"type": "video", "video": v}, {"type": "text", "text": "?!"}]}]
-            for v in (features, CLIP)
+            for v in (encoded, CLIP)
         ]
         processor.apply_chat_template(pair, tokenize=True)
     (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     for path in ("broken.safetensors", "missing.safetensors"):
         with pytest.raises(MediaError, match=path):
-            VideoFeatures.load(tmp_path / path)
+            EncodedVideo.load(tmp_path / path)
     with pytest.raises(MediaError, match="cannot be written"):
-        features.save(tmp_path / "no" / "folder.safetensors")
+        encoded.save(tmp_path / "no" / "folder.safetensors")
+
+
+def test_only_what_changes_numbers_is_asked_of_the_model(fresh_model, ask, encoded, tmp_path):
+    """What our out-of-memory messages advise to lower, and what training sets, keeps encoded videos valid."""
+    encoded.save(tmp_path / "seen.safetensors")
+    other = fresh_model()
+    other.config.grounding_batch_size, other.config.mask_mode = 1, "framewise"
+    other.config.ce_loss_weight, other.config.object_score_loss_weight = 3.0, 1.0
+    other.config.text_config.use_cache = not other.config.text_config.use_cache
+    loaded = EncodedVideo.load(tmp_path / "seen.safetensors")
+    only = {k: ask(video=CLIP)[k] for k in ("input_ids", "attention_mask")}
+    assert generate(other, only, encoded_videos=[loaded]).masks[0].shape == (1, 4, 48, 64)
+    for part, change in (
+        ("towers", other.model.spatial_tower.encoder.layers[0].mlp.fc1.weight),
+        ("image_encoder", other.pixel_decoder.vision_encoder.neck.convs[0].weight),
+    ):
+        kept = change.detach().clone()
+        with torch.no_grad():
+            change += 1
+        with pytest.raises(InputError, match=part):
+            generate(other, only, encoded_videos=[loaded])
+        with torch.no_grad():
+            change.copy_(kept)
+
+
+def test_some_frames_of_a_file(model, ask, encoded, tmp_path):
+    encoded.save(tmp_path / "seen.safetensors")
+    some = EncodedVideo.load(tmp_path / "seen.safetensors", places=[1, 3])
+    assert torch.equal(some.frame_features.embedding, encoded.frame_features.embedding[[1, 3]])
+    assert some.frame_timestamps == [encoded.frame_timestamps[i] for i in (1, 3)]

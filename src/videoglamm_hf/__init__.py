@@ -17,6 +17,7 @@ from .clip import Clip
 from .clip_sources import open_clip, read_clip
 from .configuration_internvideo2 import InternVideo2Config
 from .configuration_videoglamm import VideoGlammConfig
+from .encoded_video import EncodedVideo
 from .errors import CheckpointError, HubError, InputError, MediaError, OutputError, ResourceError, VideoGlammError
 from .frame_sampling import FrameSampling
 from .generation_videoglamm import VideoGlammGenerateOutput
@@ -27,7 +28,6 @@ from .packed_masks import PackedMasks
 from .processing_videoglamm import GroundedAnswer, VideoGlammProcessor
 from .prompting import Phrase
 from .tracking import FrameMasks
-from .video_features import VideoFeatures
 from .video_processing_videoglamm import VideoGlammVideoProcessor
 
 __version__ = "0.1.0"
@@ -48,6 +48,7 @@ AutoModelForMultimodalLM.register(VideoGlammConfig, VideoGlammForGroundedGenerat
 __all__ = [
     "CheckpointError",
     "Clip",
+    "EncodedVideo",
     "FrameMasks",
     "FrameSampling",
     "GroundedAnswer",
@@ -60,7 +61,6 @@ __all__ = [
     "PackedMasks",
     "Phrase",
     "ResourceError",
-    "VideoFeatures",
     "VideoGlammConfig",
     "VideoGlammError",
     "VideoGlammForGroundedGeneration",

@@ -13,15 +13,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from transformers import DynamicCache, LogitsProcessorList
+from transformers import LogitsProcessorList
 from transformers.utils import ModelOutput
 
+from .encoded_video import EncodedVideo, join_visual_tokens
+from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
+from .fingerprints import fingerprints
 from .packed_masks import PackedMasks
-from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
 from .tracking import FrameMasks, Tracker, TrackingOptions
-from .video_features import PromptPrefix, VideoFeatures, model_fingerprint
 
+# Per sample, its encoded video or picture; None for text only.
+Encoded = Sequence[EncodedVideo | None]
 # Generation options by which a prompt becomes several sequences.
 _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 
@@ -63,7 +66,7 @@ class VideoGlammGenerateOutput(ModelOutput):
     beam_indices: torch.Tensor | None = None
 
 
-class GroundedGenerationMixin:
+class GroundedGenerationMixin(VideoEncodingMixin):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
     @torch.no_grad()
@@ -76,7 +79,7 @@ class GroundedGenerationMixin:
         grounding_frames: Sequence[torch.Tensor] | None = None,
         original_sizes: torch.Tensor | None = None,
         frame_timestamps: Sequence[Sequence[float]] | None = None,
-        video_features: VideoFeatures | None = None,
+        encoded_videos: Encoded | None = None,
         return_masks: bool = True,
         mask_mode: str | None = None,
         prompt_frame: int = 0,
@@ -97,7 +100,7 @@ class GroundedGenerationMixin:
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
             original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
             frame_timestamps: Per sample, seconds of each frame; handed through to the output.
-            video_features: What [`encode_video`] returned for these samples: the towers do not run again, nor
+            encoded_videos: What [`encode_videos`] returned for these samples: the towers do not run again, nor
                 does the image encoder if its features were kept.
             return_masks: False gives the stock `generate` of transformers.
             mask_mode: `"video"` (the first frame is prompted, memory carries the object on), `"framewise"` (every
@@ -117,16 +120,16 @@ class GroundedGenerationMixin:
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         input_ids = inputs if inputs is not None else kwargs.pop("input_ids", None)
         stock = {"generation_config": generation_config, "logits_processor": logits_processor}
-        if video_features is not None:
-            self._check_features(video_features, input_ids)
-            kwargs |= self._kept_prefix(video_features, input_ids, generation_config, kwargs)
-        kwargs = self._embed_visuals(input_ids, video_features, kwargs)
+        if encoded_videos is not None:
+            self._check_encoded(encoded_videos, input_ids)
+            kwargs |= self._kept_prefix(encoded_videos, input_ids, generation_config, kwargs)
+        kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
         if not return_masks:
             return super().generate(input_ids, *args, **stock, **kwargs)
         if input_ids is None:
             raise InputError("Masks need input_ids; pass return_masks=False to generate from embeddings alone.")
         frames, sizes, timestamps = self._frames_to_segment(
-            input_ids, video_features, grounding_frames, original_sizes, frame_timestamps
+            input_ids, encoded_videos, grounding_frames, original_sizes, frame_timestamps
         )
         wants_states = kwargs.pop("output_hidden_states", None)
         kwargs.pop("return_dict_in_generate", None)
@@ -157,70 +160,6 @@ class GroundedGenerationMixin:
             prompt_length=input_ids.shape[1],
             prompt_embeddings=prompts,
             frame_timestamps=[list(times) for times in timestamps],
-        )
-
-    @torch.no_grad()
-    def encode_video(
-        self,
-        input_ids: torch.Tensor,
-        pixel_values: torch.Tensor | None = None,
-        pixel_values_videos: torch.Tensor | None = None,
-        temporal_pixel_values_videos: torch.Tensor | None = None,
-        grounding_frames: Sequence[torch.Tensor] | None = None,
-        original_sizes: torch.Tensor | None = None,
-        frame_timestamps: Sequence[Sequence[float]] | None = None,
-        keep_frames: bool = True,
-        storage_device: torch.device | str | None = None,
-        read_prompt: bool = False,
-        **kwargs: Any,
-    ) -> VideoFeatures:
-        r"""
-        Runs everything that does not depend on the question, once: `features = model.encode_video(**inputs)`.
-
-        Args:
-            input_ids, pixel_values, pixel_values_videos, temporal_pixel_values_videos, grounding_frames,
-            original_sizes, frame_timestamps, kwargs: What [`VideoGlammProcessor`] returned.
-            keep_frames: Also run the pixel decoder's image encoder and keep its features of every frame (at 1024
-                pixels 16.8 MB a frame in float32); otherwise masks are still decoded from `grounding_frames`.
-            storage_device: Where frame features are kept; the model's device by default.
-            read_prompt: Also let the language model read the prompt up to the last visual token, and keep its keys
-                and values (1.3 GB at the published size in bfloat16), which every further single question with the
-                same system turn reuses. Prompts must not be padded.
-        """
-        image_features, video_features = self._run_towers(
-            pixel_values, pixel_values_videos, temporal_pixel_values_videos
-        )
-        pictures, videos = (
-            iter(() if image_features is None else image_features),
-            iter(() if video_features is None else video_features),
-        )
-        empty = torch.zeros(0, self.config.text_config.hidden_size, device=input_ids.device, dtype=self.dtype)
-        kinds: list[str | None] = []
-        tokens = []
-        for row in input_ids:
-            if (row == self.config.video_token_id).any():
-                kinds.append("video")
-                tokens.append(next(videos))
-            elif (row == self.config.image_token_id).any():
-                kinds.append("image")
-                tokens.append(next(pictures))
-            else:
-                kinds.append(None)
-                tokens.append(empty)
-        features: list[FrameFeatures | None] = [None] * len(kinds)
-        if keep_frames and grounding_frames is not None:
-            features = [self._encode_all_frames(frames, storage_device) for frames in grounding_frames]
-        sizes = torch.zeros(len(kinds), 2).int() if original_sizes is None else original_sizes
-        return VideoFeatures(
-            kinds=kinds,
-            visual_tokens=tokens,
-            frame_features=features,
-            original_sizes=[(int(height), int(width)) for height, width in sizes],
-            frame_timestamps=[list(times) for times in frame_timestamps or [[] for _ in kinds]],
-            prefixes=[
-                self._read_prefix(*pair) if read_prompt else None for pair in zip(input_ids, tokens, strict=True)
-            ],
-            fingerprint=model_fingerprint(self),
         )
 
     @torch.no_grad()
@@ -262,45 +201,8 @@ class GroundedGenerationMixin:
             objects_per_batch=max_objects_per_batch,
         )
 
-    def _run_towers(
-        self,
-        pixel_values: torch.Tensor | None,
-        pixel_values_videos: torch.Tensor | None,
-        temporal_pixel_values_videos: torch.Tensor | None,
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Visual tokens of all pictures and of all videos of a batch."""
-        image_features = video_features = None
-        if pixel_values is not None:
-            image_features = self.get_image_features(pixel_values.to(self.dtype)).pooler_output
-        if pixel_values_videos is not None:
-            video_features = self.get_video_features(
-                pixel_values_videos.to(self.dtype), temporal_pixel_values_videos.to(self.dtype)
-            ).pooler_output
-        return image_features, video_features
-
-    def _read_prefix(self, input_ids: torch.Tensor, visual_tokens: torch.Tensor) -> PromptPrefix | None:
-        """Reads one prompt `[L]` up to its last visual token; None if it has none."""
-        visual = _is_visual(input_ids, self.config).nonzero()
-        if len(visual) == 0:
-            return None
-        prefix = input_ids[None, : int(visual[-1]) + 1]
-        kind = "video_features" if (prefix == self.config.video_token_id).any() else "image_features"
-        embeds = self.model.embed_inputs(prefix, **{kind: visual_tokens[None]})
-        cache = DynamicCache(config=self.config.text_config)
-        self.model.language_model(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
-        return PromptPrefix(prefix[0], cache)
-
-    def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str | None) -> FrameFeatures | None:
-        """The pixel decoder's features of every frame, encoded a few at a time."""
-        size = self.config.grounding_batch_size
-        parts = [
-            self.pixel_decoder([frames[t : t + size]], step=encode_pixels).to(device)
-            for t in range(0, len(frames), size)
-        ]
-        return concatenate_features(parts) if parts else None
-
     def _embed_visuals(
-        self, input_ids: torch.Tensor | None, features: VideoFeatures | None, kwargs: dict[str, Any]
+        self, input_ids: torch.Tensor | None, encoded: Encoded | None, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """Runs the towers once and replaces their pixels by embeddings with the visual tokens in place."""
         kwargs = dict(kwargs)
@@ -315,26 +217,32 @@ class GroundedGenerationMixin:
             )
         if not _has_visuals(input_ids, self.config):
             return kwargs
-        if features is None:
-            image_features, video_features = self._run_towers(*pixels)
+        if encoded is None:
+            tokens = self.model.project(self._patches(*pixels))
         else:
-            image_features, video_features = (_stack(features, kind, input_ids.device) for kind in ("image", "video"))
-        kwargs["inputs_embeds"] = self.model.embed_inputs(input_ids, image_features, video_features)
+            tokens = (join_visual_tokens(encoded, kind, input_ids.device) for kind in ("image", "video"))
+        kwargs["inputs_embeds"] = self.model.embed_inputs(input_ids, *tokens)
         return kwargs
 
-    def _check_features(self, features: VideoFeatures, input_ids: torch.Tensor | None) -> None:
-        if features.fingerprint != model_fingerprint(self):
-            raise InputError("These video_features were made by another model or config; encode the video again.")
-        if input_ids is None or len(features) != len(input_ids):
+    def _check_encoded(self, encoded: Encoded, input_ids: torch.Tensor | None) -> None:
+        if input_ids is None or len(encoded) != len(input_ids):
             count = "no" if input_ids is None else len(input_ids)
-            raise InputError(f"video_features hold {len(features)} samples, but there are {count} prompts.")
+            raise InputError(f"encoded_videos hold {len(encoded)} samples, but there are {count} prompts.")
+        known = fingerprints(self)
+        for video in encoded:
+            if video is not None:
+                video.check_made_by(known)
 
     def _kept_prefix(
-        self, features: VideoFeatures, input_ids: torch.Tensor, generation_config: Any, kwargs: dict[str, Any]
+        self,
+        encoded: Encoded,
+        input_ids: torch.Tensor,
+        generation_config: Any,
+        kwargs: dict[str, Any],
     ) -> dict[str, Any]:
         """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
-        prefix = features.prefixes[0]
-        if len(features) > 1 or prefix is None or not prefix.starts(input_ids[0]):
+        prefix = encoded[0].prefix if len(encoded) == 1 and encoded[0] is not None else None
+        if prefix is None or not prefix.starts(input_ids[0]):
             return {}
         config = generation_config or self.generation_config
         several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
@@ -346,7 +254,7 @@ class GroundedGenerationMixin:
     def _frames_to_segment(
         self,
         input_ids: torch.Tensor,
-        features: VideoFeatures | None,
+        encoded: Encoded | None,
         grounding_frames: Sequence[Any] | None,
         original_sizes: torch.Tensor | None,
         frame_timestamps: Sequence[Sequence[float]] | None,
@@ -354,23 +262,21 @@ class GroundedGenerationMixin:
         """Per sample: frames (pixels or features), size of the masks, times."""
         side, count = self.config.grounding_config.image_size, len(input_ids)
         frames: list[Any] = list(grounding_frames or [None] * count)
-        if features is not None:
-            frames = [
-                own if own is not None else given for own, given in zip(features.frame_features, frames, strict=True)
-            ]
-            sizes, times = features.original_sizes, features.frame_timestamps
-        else:
-            sizes = [(0, 0)] * count if original_sizes is None else original_sizes.tolist()
-            times = frame_timestamps or [()] * count
+        sizes = [(0, 0)] * count if original_sizes is None else original_sizes.tolist()
+        times = list(frame_timestamps or [()] * count)
+        for i, video in enumerate(encoded or ()):
+            if video is not None:
+                frames[i] = frames[i] if video.frame_features is None else video.frame_features
+                sizes[i], times[i] = video.original_size, video.frame_timestamps
         for i, row in enumerate(input_ids):
             if frames[i] is None and _has_visuals(row, self.config):
                 raise InputError(
-                    f"grounding_frames of sample {i} are missing: pass everything the processor returned (or video "
-                    "features with keep_frames=True), or return_masks=False."
+                    f"grounding_frames of sample {i} are missing: pass everything the processor returned (or encoded "
+                    "videos with keep_frames=True), or return_masks=False."
                 )
         no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
         frames = [no_frames if f is None else f for f in frames]
-        return frames, [(int(height), int(width)) for height, width in sizes], list(times)
+        return frames, [(int(height), int(width)) for height, width in sizes], times
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
@@ -412,12 +318,6 @@ def _is_visual(input_ids: torch.Tensor, config: Any) -> torch.Tensor:
 
 def _has_visuals(input_ids: torch.Tensor, config: Any) -> bool:
     return bool(_is_visual(input_ids, config).any())
-
-
-def _stack(features: VideoFeatures, kind: str, device: torch.device) -> torch.Tensor | None:
-    """Visual tokens of all samples of one kind, or None if there are none."""
-    tokens = [t for t, k in zip(features.visual_tokens, features.kinds, strict=True) if k == kind]
-    return torch.stack(tokens).to(device) if tokens else None
 
 
 def _collect_masks(

@@ -21,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_videoglamm import VideoGlammConfig
+from .encoded_video import PATCH_NAMES
 from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
 from .mask_training import MaskLosses, mask_losses
@@ -75,9 +76,8 @@ class VideoGlammCausalLMOutput(ModelOutput):
     video_hidden_states: torch.Tensor | None = None
 
 
-# Arguments of `forward` by kind of visual: what the towers take, and what they give.
+# Arguments of `forward` by kind of visual: what the towers take.
 _PIXELS = {"image": ("pixel_values",), "video": ("pixel_values_videos", "temporal_pixel_values_videos")}
-PATCHES = {"image": ("image_patches",), "video": ("video_patches", "temporal_video_patches")}
 
 
 class VideoGlammMLP(nn.Module):
@@ -186,8 +186,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             InputError: If the number of frames is not the configured one.
         """
         patches = self.encode_towers(None, pixel_values_videos, temporal_pixel_values_videos)
-        tokens = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
-        return BaseModelOutputWithPooling(pooler_output=tokens)
+        return BaseModelOutputWithPooling(pooler_output=self.project(patches)[1])
 
     def encode_towers(
         self,
@@ -226,6 +225,16 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 patches[name] = found.unflatten(0, pixels.shape[:2])
         return patches
 
+    def project(self, patches: dict[str, torch.Tensor]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Visual tokens `[I, image_seq_length, D]` of the pictures and `[V, video_seq_length, D]` of the videos of
+        what [`encode_towers`] returned; None where there are none."""
+        images = videos = None
+        if "image_patches" in patches:
+            images = self.spatial_projector(patches["image_patches"])
+        if "video_patches" in patches:
+            videos = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
+        return images, videos
+
     def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor) -> None:
         wanted = self.config.num_tower_frames
         if spatial.shape[1] != wanted or temporal.shape[1] != wanted:
@@ -251,7 +260,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         config, weight = self.config, self.spatial_projector.linear_1.weight
         shape = (1,) if kind == "image" else (1, config.num_tower_frames)
         towers = (config.spatial_config, config.temporal_config)[: len(shape)]
-        names = PATCHES[kind] if encoded else _PIXELS[kind]
+        names = PATCH_NAMES[kind] if encoded else _PIXELS[kind]
         sizes = [
             ((tower.image_size // tower.patch_size) ** 2, tower.hidden_size)
             if encoded
@@ -387,17 +396,13 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if encoded:
             self._check_frozen()
         source = {name: own for name, own in (patches if encoded else pixels).items() if own is not None and len(own)}
-        names = PATCHES if encoded else _PIXELS
+        names = PATCH_NAMES if encoded else _PIXELS
         missing = [kind for kind in names if blank_passes and names[kind][0] not in source]
         for kind in missing:
             source |= self._blanks(kind, encoded)
         # Pictures before videos, always: sharded weights are gathered in the same order everywhere.
         found = source if encoded else self.encode_towers(**source, one_pass=blank_passes)
-        tokens = {}
-        if "image_patches" in found:
-            tokens["image"] = self.spatial_projector(found["image_patches"])
-        if "video_patches" in found:
-            tokens["video"] = self._video_tokens(found["video_patches"], found["temporal_video_patches"])
+        tokens = dict(zip(("image", "video"), self.project(found), strict=True))
         blanks = [0 * tokens.pop(kind).float().mean() for kind in missing]
         return tokens.get("image"), tokens.get("video"), sum(blanks) if blanks else None
 

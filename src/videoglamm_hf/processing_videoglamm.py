@@ -19,6 +19,7 @@ from transformers import BatchFeature, ProcessorMixin
 from .clip import ArrayClip, SampledClip
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
+from .encoded_video import EncodedVideo
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
 from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
@@ -33,7 +34,6 @@ from .prompting import (
     parse_grounded_text,
     render_messages,
 )
-from .video_features import VideoFeatures
 from .video_processing_videoglamm import VIDEO_OPTIONS, VideoGlammVideoProcessor, video_list
 
 # Options of the words of a prompt, with their defaults.
@@ -198,8 +198,8 @@ class VideoGlammProcessor(ProcessorMixin):
             conversation: Messages `{"role": "user" | "assistant" | "system", "content": str | parts}`; a part
                 is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url": ...}` or
                 `{"type": "image", "image" | "path" | "url": ...}`. A video is what
-                [`~clip_sources.open_clip`] takes, a clip, or [`VideoFeatures`] of one sample, which are not decoded or
-                seen again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
+                [`~clip_sources.open_clip`] takes, a clip, or an [`EncodedVideo`], which is not decoded or seen
+                again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
                 `end_time`). At most one video or picture per conversation; it is moved to the start of its user turn,
                 as in the original.
             chat_template: A template, or the name of one of the processor's.
@@ -317,7 +317,7 @@ class VideoGlammProcessor(ProcessorMixin):
     def sample_inputs(
         self,
         conversations: Sequence[Sequence[Sequence[dict[str, Any]]]],
-        clips: Sequence[SampledClip | VideoFeatures | None],
+        clips: Sequence[SampledClip | EncodedVideo | None],
         padding_side: str = "right",
         pixel_streams: bool = True,
     ) -> BatchFeature:
@@ -521,7 +521,7 @@ class VideoGlammProcessor(ProcessorMixin):
         """Built anew: a tokenizer's added tokens may change, and building takes milliseconds."""
         return PromptEncoder(self.tokenizer, self.absorbing_tokens)
 
-    def _read(self, visual: dict[str, Any] | None, options: dict[str, Any]) -> SampledClip | VideoFeatures | None:
+    def _read(self, visual: dict[str, Any] | None, options: dict[str, Any]) -> SampledClip | EncodedVideo | None:
         if visual is None:
             return None
         source = visual["source"]
@@ -601,7 +601,7 @@ class VideoGlammProcessor(ProcessorMixin):
 
     def _visual_inputs(self, clips: Sequence[Any], kinds: Sequence[str | None], lazy: bool = False) -> dict[str, Any]:
         if any(_is_encoded(clip) for clip in clips):
-            return {"video_features": _join_features(clips, kinds)}
+            return {"encoded_videos": _checked_encoded(clips, kinds)}
         side = self.video_processor.grounding_image_size
         by_kind = {
             kind: [clip for clip, own in zip(clips, kinds, strict=True) if own == kind] for kind in ("image", "video")
@@ -717,11 +717,11 @@ def _only_visual(messages: Sequence[dict[str, Any]], index: int) -> dict[str, An
 
 def _is_encoded(source: Any) -> bool:
     """Whether a video was seen before. By its attribute: installed and remote classes are different objects."""
-    return hasattr(source, "visual_tokens")
+    return hasattr(source, "fingerprints")
 
 
 def with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
-    """Messages whose video or picture part has a clip ([`SampledClip`] or [`VideoFeatures`]) as its source."""
+    """Messages whose video or picture part has a clip ([`SampledClip`] or [`EncodedVideo`]) as its source."""
     sourced = []
     for message in messages:
         content = message.get("content")
@@ -734,21 +734,16 @@ def with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str,
     return sourced
 
 
-def _join_features(clips: Sequence[Any], kinds: Sequence[str | None]) -> VideoFeatures:
-    """The encoded videos of a batch as one, with nothing for text-only samples."""
-    first = next(clip for clip in clips if _is_encoded(clip))
-    nothing = VideoFeatures([None], [first.visual_tokens[0][:0]], [None], [(0, 0)], [[]], [None], first.fingerprint)
+def _checked_encoded(clips: Sequence[Any], kinds: Sequence[str | None]) -> list[EncodedVideo | None]:
+    """The encoded videos of a batch, with None for text-only samples."""
     for i, (clip, kind) in enumerate(zip(clips, kinds, strict=True)):
         if clip is None:
             continue
         if not _is_encoded(clip):
-            raise InputError(f"Sample {i} gives pixels and another one video features; encode all or none.")
-        if list(clip.kinds) != [kind]:
-            raise InputError(
-                f"Sample {i} asks about one {kind}, but its video features hold {list(clip.kinds)}; "
-                "pick one sample with features[i]."
-            )
-    return VideoFeatures.concatenate([nothing if clip is None else clip for clip in clips])
+            raise InputError(f"Sample {i} gives pixels and another one an encoded video; encode all or none.")
+        if clip.kind != kind:
+            raise InputError(f"Sample {i} asks about a {kind}, but what was encoded is a {clip.kind}.")
+    return list(clips)
 
 
 def _pad(rows: Sequence[list[int]], value: int, side: str, length: int) -> torch.Tensor:

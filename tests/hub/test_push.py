@@ -13,8 +13,8 @@ from transformers import AutoModel
 
 from tests.hub.processes import save_adapter
 from videoglamm_hf import CheckpointError, HubError, InputError, cli
+from videoglamm_hf.fingerprints import fingerprints
 from videoglamm_hf.hub import plan_push, push_folder
-from videoglamm_hf.video_features import model_fingerprint
 
 REPO = "someone/tiny"
 # Stand for the real thing: an access token is a word of this shape.
@@ -302,6 +302,6 @@ def test_adapters_whose_base_nobody_knows(hub, tmp_path, named, given, message):
 
 def test_saving_changes_no_fingerprint(folder, tmp_path):
     model = AutoModel.from_pretrained(folder)
-    before = model_fingerprint(model)
+    before = fingerprints(model)
     model.save_pretrained(tmp_path / "saved")
-    assert model_fingerprint(model) == before == model_fingerprint(AutoModel.from_pretrained(tmp_path / "saved"))
+    assert fingerprints(model) == before == fingerprints(AutoModel.from_pretrained(tmp_path / "saved"))

@@ -10,7 +10,7 @@ from accelerate import infer_auto_device_map, init_empty_weights
 from tests.conftest import force_seg, load_model
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import VideoGlammForGroundedGeneration
-from videoglamm_hf.video_features import model_fingerprint
+from videoglamm_hf.fingerprints import fingerprints
 
 PARTS = ("model.spatial_tower", "model.temporal_tower", "model.spatial_projector", "model.temporal_projector")
 PARTS += ("model.language_model", "lm_head", "seg_projection", "pixel_decoder")
@@ -71,7 +71,7 @@ def test_everything_on_disk(converted_tiny, model, question, expected, tmp_path)
     for prompts, mode in ((expected.prompt_embeddings, "framewise"), ([given], "video")):
         (one,), (other,) = (list(m.iter_masks(prompts, *one_frame, mask_mode=mode)) for m in (offloaded, model))
         assert torch.equal(one.logits, other.logits)
-    assert model_fingerprint(offloaded) == model_fingerprint(model)
+    assert fingerprints(offloaded) == fingerprints(model)
 
 
 def test_one_device(converted_tiny, question, expected):

@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoProcessor, BitsAndBytesConfig, Trainer
 from tests.conftest import ForceTokens
 from tests.tiny_checkpoint import frames
 from tests.training.test_training import Samples, arguments, video_sample
-from videoglamm_hf import InputError, VideoFeatures, VideoGlammConfig
+from videoglamm_hf import EncodedVideo, InputError, VideoGlammConfig
 from videoglamm_hf.data import VideoGlammDataCollator
 from videoglamm_hf.loading import models as loading
 from videoglamm_hf.loading.memory_estimate import meta_model, quantize_meta_model
@@ -122,10 +122,10 @@ def test_saved_and_loaded_it_answers_the_same(quantized, inputs, tmp_path, name)
 
 def test_features_of_a_quantized_model_are_kept(quantized, inputs, tmp_path):
     model = quantized("nf4")
-    model.encode_video(**inputs).save(tmp_path / "seen.safetensors")
+    model.encode_videos(**inputs)[0].save(tmp_path / "seen.safetensors")
     tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-    seen = VideoFeatures.load(tmp_path / "seen.safetensors")
-    first, again = answer(model, inputs), answer(model, tokens, video_features=seen)
+    seen = EncodedVideo.load(tmp_path / "seen.safetensors")
+    first, again = answer(model, inputs), answer(model, tokens, encoded_videos=[seen])
     assert torch.allclose(first.mask_logits[0], again.mask_logits[0], atol=1e-4)
 
 

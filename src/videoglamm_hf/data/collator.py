@@ -1,7 +1,7 @@
 """From samples to a training batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,11 @@ import torch
 from transformers import logging
 
 from ..clip import SampledClip
+from ..encoded_video import PATCH_NAMES, EncodedVideo
 from ..errors import InputError, MediaError
 from ..frame_sampling import FrameSampling
 from .clips import read_training_clip
-from .feature_cache import PATCH_NAMES, CachedFeatures, FeatureCache
+from .feature_cache import FeatureCache
 from .masks import decode_masks
 from .sample import check_sample, conversations_of
 
@@ -98,15 +99,15 @@ class VideoGlammDataCollator:
         numbers = list(sample.get("mask_frames") or ())
         places = self._draw(len(numbers))
         video = self.processor.video_processor
-        clip: Any = None
-        if self.features is not None:
-            clip = self.features.read(sample, places)
-            if clip is not None and clip.to_segment is None and places:
-                own = self._clip(sample, [numbers[place] for place in places], num_tower_frames=0)
-                clip.to_segment = video.grounding_frames(own)
+        wanted = [numbers[place] for place in places]
+        if self.features is None:
+            clip = self._clip(sample, wanted, video.num_tower_frames)
+            size = (1, 1) if clip is None else clip.size
         else:
-            clip = self._clip(sample, [numbers[place] for place in places], video.num_tower_frames)
-        size = (1, 1) if clip is None else clip.size
+            clip = self.features.read(sample, places)
+            size = (1, 1) if clip is None else clip.original_size
+            if clip is not None and clip.frame_features is None and places:
+                clip = replace(clip, frame_features=video.grounding_frames(self._clip(sample, wanted, 0)))
         tracks = [track for _, own in conversations for track in own]
         masks = torch.from_numpy(decode_masks(tracks, tuple(size), places))
         return clip, [messages for messages, _ in conversations], masks
@@ -115,19 +116,18 @@ class VideoGlammDataCollator:
         sampling = self.sampling or self.processor.video_processor.sampling
         return read_training_clip(sample, mask_frames, num_tower_frames=num_tower_frames, sampling=sampling)
 
-    def _cached_inputs(self, clips: Sequence[CachedFeatures | None]) -> dict[str, Any]:
+    def _cached_inputs(self, videos: Sequence[EncodedVideo | None]) -> dict[str, Any]:
         """What the pixels of a batch would have become, and its frames to segment."""
         side = self.processor.video_processor.grounding_image_size
-        nothing = CachedFeatures({}, None, (0, 0), [])
-        clips = [clip or nothing for clip in clips]
-        found = {name: [c.patches[name] for c in clips if name in c.patches] for name in PATCH_NAMES}
+        no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
+        nothing = EncodedVideo("text", (0, 0), [], {})
+        videos = [video or nothing for video in videos]
+        names = [name for own in PATCH_NAMES.values() for name in own]
+        found = {name: [video.patches[name] for video in videos if name in video.patches] for name in names}
         return {name: torch.stack(patches) if patches else torch.zeros(0) for name, patches in found.items()} | {
-            "grounding_frames": [
-                torch.zeros((0, 3, side, side), dtype=torch.uint8) if c.to_segment is None else c.to_segment
-                for c in clips
-            ],
-            "original_sizes": torch.tensor([c.size for c in clips]),
-            "frame_timestamps": [c.timestamps for c in clips],
+            "grounding_frames": [no_frames if v.frame_features is None else v.frame_features for v in videos],
+            "original_sizes": torch.tensor([video.original_size for video in videos]),
+            "frame_timestamps": [video.frame_timestamps for video in videos],
         }
 
     def _draw(self, count: int) -> list[int]:

@@ -1,64 +1,37 @@
 """What frozen parts of the model see of a dataset, computed once: training reads it in place of pixels.
 
-A folder holds `cache.json` (which model, how videos were sampled), one safetensors file per video or picture, named
-by its contents and its mask frames, and `position.safetensors`. A file is written aside and renamed, so that an
-interrupted run goes on where it stopped.
-
-Shapes: F frames of the towers, P and P' patches of a frame of the spatial and the temporal tower, T mask frames,
-C channels, h side of the pixel decoder's lowest feature map.
+A folder holds `cache.json` (which model, how videos were sampled) and an [`EncodedVideo`] file per video or picture,
+named by its contents and its mask frames. A file is written aside and renamed, so that an interrupted run goes on
+where it stopped.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
+from ..encoded_video import EncodedVideo
 from ..errors import InputError, MediaError
+from ..fingerprints import fingerprints
 from ..frame_sampling import FrameSampling
-from ..modeling_videoglamm import PATCHES
 from ..output_files import explained_writes, replacing_file
-from ..pixel_decoder import FrameFeatures
-from ..tracking import encode_places
-from ..video_features import lasting_fields
 from .clips import read_training_clip
 from .sample import check_sample, conversations_of, is_path
 
-_FORMAT = "videoglamm-feature-cache-1"
-_SETTINGS, _POSITION = "cache.json", "position.safetensors"
+_FORMAT = "videoglamm-feature-cache-2"
+_SETTINGS = "cache.json"
 # Of a file, this much at its start and at its end names it, with its size.
 _PROBED = 1 << 16
-PATCH_NAMES = tuple(name for names in PATCHES.values() for name in names)
-
-
-@dataclass
-class CachedFeatures:
-    """What the cache holds of one sample.
-
-    Attributes:
-        patches: Towers' outputs as `VideoGlammForGroundedGeneration.forward` takes them, without the batch
-            dimension: `image_patches` `[P, C]`, or `video_patches` `[F, P, C]` and `temporal_video_patches`
-            `[F, P', C']`.
-        to_segment: The pixel decoder's features of the wanted mask frames; None if they were not cached, until the
-            frames themselves, uint8 `[T, 3, h, w]`, take their place.
-        size: `(height, width)` of the video.
-        timestamps: Seconds of the wanted mask frames.
-    """
-
-    patches: dict[str, torch.Tensor]
-    to_segment: FrameFeatures | torch.Tensor | None
-    size: tuple[int, int]
-    timestamps: list[float]
+# The parts of a model that a cache takes the place of.
+_PARTS = ("towers", "image_encoder")
 
 
 class FeatureCache:
@@ -76,13 +49,13 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike[str], model: Any) -> None:
         self.folder = Path(folder)
         self.settings = _read_settings(self.folder)
-        if self.settings["fingerprint"] != tower_fingerprint(model):
+        if self.settings["fingerprints"] != _fingerprints(model):
             raise InputError(
                 f"{self.folder} was made by another model's towers; make it again with `videoglamm cache-features`."
             )
 
-    def read(self, sample: dict[str, Any], places: Sequence[int]) -> CachedFeatures | None:
-        """The features of a sample; None for text only.
+    def read(self, sample: dict[str, Any], places: Sequence[int]) -> EncodedVideo | None:
+        """The encoded video or picture of a sample; None for text only.
 
         Args:
             sample: As [`sample`] describes it.
@@ -102,23 +75,9 @@ class FeatureCache:
                 "`videoglamm cache-features` again, which adds what is missing."
             )
         try:
-            with safe_open(path, framework="pt") as file:
-                known = set(file.keys())
-                patches = {name: file.get_tensor(name) for name in PATCH_NAMES if name in known}
-                times = json.loads(file.metadata()["timestamps"])
-                size = tuple(json.loads(file.metadata()["size"]))
-                features = None
-                if self.settings["frame_features"] and "embedding" in known:
-                    parts = [file.get_slice(name) for name in ("embedding", "high_0", "high_1")]
-                    embedding, *high = (torch.stack([part[place] for place in places]) for part in parts)
-                    features = FrameFeatures(embedding, tuple(high), self._position)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise MediaError(f"{path} cannot be read ({error}); delete it and make the cache again.") from error
-        return CachedFeatures(patches, features, size, [times[place] for place in places])
-
-    @cached_property
-    def _position(self) -> torch.Tensor:
-        return load_file(self.folder / _POSITION)["position"]
+            return EncodedVideo.load(path, places=places)
+        except MediaError as error:
+            raise MediaError(f"{error} Or delete it, and make the cache again.") from error
 
 
 @torch.no_grad()
@@ -154,7 +113,7 @@ def cache_features(
     sampling = sampling or processor.video_processor.sampling
     settings = {
         "format": _FORMAT,
-        "fingerprint": tower_fingerprint(model),
+        "fingerprints": _fingerprints(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "frame_features": frame_features,
         **asdict(sampling),
@@ -163,7 +122,8 @@ def cache_features(
         raise InputError(f"{folder} holds a cache made by another model or with other options; give another folder.")
     with explained_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write_aside(folder / _SETTINGS, lambda path: path.write_text(json.dumps(settings, indent=1) + "\n"))
+        with replacing_file(folder / _SETTINGS) as aside:
+            aside.write_text(json.dumps(settings, indent=1) + "\n")
     was_training = model.training
     model.eval()
     written = 0
@@ -190,25 +150,12 @@ def _cache_one(
         sample, mask_frames, num_tower_frames=processor.video_processor.num_tower_frames, sampling=sampling
     )
     messages, _ = conversations_of(sample)[0]
-    streams = processor.sample_inputs([[messages]], [clip]).to(model.device, model.dtype)
-    names = ("pixel_values", "pixel_values_videos", "temporal_pixel_values_videos")
-    tensors = {
-        name: patches[0] for name, patches in model.model.encode_towers(*(streams.get(name) for name in names)).items()
-    }
-    if frame_features and mask_frames:
-        decoder = model.pixel_decoder
-        places = [(0, t) for t in range(len(mask_frames))]
-        features = encode_places(decoder, [streams["grounding_frames"][0]], places, model.config.grounding_batch_size)
-        tensors["embedding"] = features.embedding
-        tensors["high_0"], tensors["high_1"] = features.high_resolution
-        if not (folder / _POSITION).exists():
-            position = {"position": features.position.contiguous().cpu()}
-            with explained_writes(folder):
-                _write_aside(folder / _POSITION, lambda path: save_file(position, path))
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    metadata = {"timestamps": json.dumps(list(clip.seconds)), "size": json.dumps(list(clip.size))}
+    inputs = processor.sample_inputs([[messages]], [clip]).to(model.device)
+    (encoded,) = model.encode_videos(**inputs, keep_frames=frame_features and bool(mask_frames), keep_patches=True)
+    encoded = replace(encoded, visual_tokens=None)
+    del encoded.fingerprints["projectors"]
     with explained_writes(folder):
-        _write_aside(folder / name, lambda path: save_file(tensors, path, metadata=metadata))
+        encoded.save(folder / name)
     return True
 
 
@@ -230,22 +177,9 @@ def file_name(sample: dict[str, Any]) -> str | None:
     return f"{digest.hexdigest()[:32]}.safetensors"
 
 
-def tower_fingerprint(model: Any) -> str:
-    """A name for what the frozen parts compute: their configs and a few weights of each."""
-    config, inner = model.config, model.model
-    parts = {name: getattr(config, name).to_diff_dict() for name in ("spatial_config", "temporal_config")}
-    parts["vision_config"] = config.grounding_config.vision_config.to_diff_dict()
-    parts |= {
-        name: getattr(config, name) for name in ("num_tower_frames", "spatial_feature_layer", "temporal_feature_layer")
-    }
-    digest = hashlib.sha256(json.dumps(lasting_fields(parts), sort_keys=True, default=str).encode())
-    for module in (inner.spatial_tower, inner.temporal_tower, model.pixel_decoder.vision_encoder):
-        parameters = list(module.parameters())
-        for parameter in (parameters[0], parameters[len(parameters) // 2], parameters[-1]):
-            # Rounded, so that a model loaded in another precision knows its features again.
-            probe = parameter.detach().flatten()[:64].to("cpu", torch.bfloat16)
-            digest.update(probe.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _fingerprints(model: Any) -> dict[str, str]:
+    found = fingerprints(model)
+    return {part: found[part] for part in _PARTS}
 
 
 def _parts(source: Any) -> Iterable[bytes]:
@@ -284,11 +218,3 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MediaError(f"{folder / _SETTINGS} cannot be read as a cache of features: {error}") from error
     return settings
-
-
-def _write_aside(path: Path, write: Any) -> None:
-    try:
-        with replacing_file(path) as aside:
-            write(aside)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error

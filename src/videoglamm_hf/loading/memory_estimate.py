@@ -109,7 +109,9 @@ def estimate_memory(
 
         # Named, so that they stay alive as they do in `generate`.
         inputs = live.during(lambda: _pixels(config, frames))[0]
-        features = stage("towers", lambda: model._run_towers(None, *(inputs[name].to(dtype) for name in _STREAMS))[1])
+        features = stage(
+            "towers", lambda: model.model.project(model._patches(None, *(inputs[name] for name in _STREAMS)))[1]
+        )
         cache = stage("prompt and words", lambda: _read_and_answer(model, features, tokens))
         bank_bytes = stage("masks", lambda: _segment(model, inputs["grounding_frames"], objects)) if objects else 0
     kept = sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))

@@ -144,11 +144,11 @@ class Knowing:
             assert message["content"][1] == sample["messages"][0]["content"][1]
         return Inputs(input_ids=None, attention_mask=None)
 
-    def encode_video(self, **inputs):
+    def encode_videos(self, **inputs):
         return "features"
 
-    def generate(self, *, video_features, mask_mode, do_sample, **kwargs):
-        assert video_features == "features" and do_sample is False
+    def generate(self, *, encoded_videos, mask_mode, do_sample, **kwargs):
+        assert encoded_videos == "features" and do_sample is False
         self.modes.append(mask_mode)
         return None
 

@@ -238,12 +238,12 @@ def _ask(
     inputs = processor.apply_chat_template(
         questions, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
     ).to(model.device)
-    features = model.encode_video(**inputs)
+    encoded = model.encode_videos(**inputs)
     tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     answers = {}
     for mode in mask_modes:
         output = model.generate(
-            **tokens, video_features=features, mask_mode=mode, max_new_tokens=max_new_tokens, do_sample=False
+            **tokens, encoded_videos=encoded, mask_mode=mode, max_new_tokens=max_new_tokens, do_sample=False
         )
         answers[mode] = processor.post_process_grounded_generation(output)
     return answers
