@@ -20,6 +20,7 @@ from videoglamm_hf.pixel_decoder import (
     new_memory_bank,
     remember,
 )
+from videoglamm_hf.transformers_versions import CACHE
 
 NUM_FRAMES, NUM_TOKENS, PROMPT_TOKENS = 16, 64, 3400
 
@@ -48,9 +49,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     def decode(num_tokens: int) -> None:
         cache = DynamicCache(config=config.text_config)
-        model(inputs_embeds=embeds, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1, **{CACHE: cache})
         for _ in range(num_tokens):
-            model(inputs_embeds=embeds[:, :1], past_key_values=cache, use_cache=True, logits_to_keep=1)
+            model(inputs_embeds=embeds[:, :1], use_cache=True, logits_to_keep=1, **{CACHE: cache})
 
     def tera(function: Callable[[], Any]) -> float:
         return flops(function) / 1e12

@@ -123,11 +123,14 @@ def test_a_further_turn_reuses_the_cache(model, processor, ask, encoded, monkeyp
     new = inputs["input_ids"].shape[1] - first.sequences.shape[1]
     with monkeypatch.context() as patch:
         seen = prompt_lengths_read(model, patch)
-        second = generate(model, inputs, encoded_videos=[encoded], past_key_values=first.past_key_values)
+        second = generate(model, inputs, encoded_videos=[encoded])
     # Only the last generated token and the new turn are read, then one token a step.
     assert seen[0] == new + 1 and set(seen[1:]) == {1}
-    from_scratch = generate(model, inputs, encoded_videos=[encoded])
-    assert_same(second, from_scratch)
+    words = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    assert_same(second, generate(model, words, encoded_videos=[encoded]))
+    assert_same(second, generate(model, inputs, encoded_videos=[encoded]))  # whose cache is longer by now
+    other_branch = processor.next_turn(first, "And the blue one?")
+    assert_same(second, generate(model, other_branch, encoded_videos=[encoded]))
 
 
 def test_next_turn_writes_what_the_whole_conversation_would(model, processor, ask, encoded):

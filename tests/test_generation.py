@@ -248,7 +248,7 @@ def test_bad_requests(model, ask):
     with pytest.raises(InputError, match="mask_mode"):
         generate(model, inputs, mask_mode="sideways")
     with pytest.raises(InputError, match="grounding_frames"):
-        generate(model, {k: v for k, v in inputs.items() if k != "grounding_frames"})
+        generate(model, {k: v for k, v in inputs.items() if k != "grounding_frames"}, return_masks=True)
     with pytest.raises(InputError, match="placeholders"):
         generate(
             model,

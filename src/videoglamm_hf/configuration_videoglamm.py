@@ -181,6 +181,7 @@ class VideoGlammConfig(PreTrainedConfig):
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoConfig"
     keys_to_ignore_at_inference = [
+        "cache",
         "past_key_values",
         "image_hidden_states",
         "video_hidden_states",

@@ -19,7 +19,8 @@ from .errors import InputError, MediaError
 from .output_files import replacing_file
 from .pixel_decoder import FrameFeatures
 
-# The towers' output by kind of visual, as arguments of the model's `forward`.
+# What the towers take and what they return by kind of visual, as arguments of the model's `forward`.
+PIXEL_NAMES = {"image": ("pixel_values",), "video": ("pixel_values_videos", "temporal_pixel_values_videos")}
 PATCH_NAMES = {"image": ("image_patches",), "video": ("video_patches", "temporal_video_patches")}
 _FORMAT = "videoglamm-encoded-video-1"
 _FRAME_TENSORS = ("embedding", "high_0", "high_1")

@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from .encoded_video import PATCH_NAMES, EncodedVideo, PromptPrefix
 from .fingerprints import fingerprints
 from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
+from .transformers_versions import CACHE
 
 
 class VideoEncodingMixin:
@@ -22,7 +23,7 @@ class VideoEncodingMixin:
         pixel_values_videos: torch.Tensor | None = None,
         temporal_pixel_values_videos: torch.Tensor | None = None,
         grounding_frames: Sequence[torch.Tensor] | None = None,
-        original_sizes: torch.Tensor | None = None,
+        original_sizes: torch.Tensor | Sequence[Sequence[int]] | None = None,
         frame_timestamps: Sequence[Sequence[float]] | None = None,
         *,
         keep_frames: bool = True,
@@ -48,7 +49,11 @@ class VideoEncodingMixin:
         Returns:
             Per prompt, its video or picture; None for text only.
         """
-        patches = self._patches(pixel_values, pixel_values_videos, temporal_pixel_values_videos)
+        patches = self._patches(
+            pixel_values=pixel_values,
+            pixel_values_videos=pixel_values_videos,
+            temporal_pixel_values_videos=temporal_pixel_values_videos,
+        )
         tokens = dict(zip(("image", "video"), self.model.project(patches), strict=True))
         made_by = fingerprints(self)
         count = {"image": 0, "video": 0}
@@ -60,7 +65,7 @@ class VideoEncodingMixin:
                 continue
             place = count[kind]
             count[kind] += 1
-            size = (0, 0) if original_sizes is None else original_sizes[row].tolist()
+            size = (0, 0) if original_sizes is None else (int(side) for side in original_sizes[row])
             frames = grounding_frames[row] if keep_frames and grounding_frames is not None else ()
             one = EncodedVideo(
                 kind=kind,
@@ -77,9 +82,11 @@ class VideoEncodingMixin:
             encoded.append(one)
         return encoded
 
-    def _patches(self, *pixels: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """What the towers see, of pixels in the order and any dtype of the processor's."""
-        return self.model.encode_towers(*(None if one is None else one.to(self.dtype) for one in pixels))
+    def _patches(self, **pixels: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """What the towers see of pixels of any dtype, by the names of `forward`."""
+        return self.model.encode_towers(
+            **{n: None if own is None else own.to(self.dtype) for n, own in pixels.items()}
+        )
 
     def _read_prefix(self, input_ids: torch.Tensor, visual_tokens: torch.Tensor) -> PromptPrefix:
         """Reads one prompt `[L]` up to its last visual token."""
@@ -89,7 +96,7 @@ class VideoEncodingMixin:
         kind = "video_features" if is_video.any() else "image_features"
         embeds = self.model.embed_inputs(prefix, **{kind: visual_tokens[None]})
         cache = DynamicCache(config=self.config.text_config)
-        self.model.language_model(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+        self.model.language_model(inputs_embeds=embeds, use_cache=True, **{CACHE: cache})
         return PromptPrefix(prefix[0], cache)
 
     def _encode_all_frames(self, frames: Sequence[Any], device: torch.device | str | None) -> FrameFeatures:

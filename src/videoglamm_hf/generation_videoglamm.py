@@ -8,31 +8,37 @@ s side of low-resolution masks.
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList
+from transformers import GenerationMixin, LogitsProcessorList
+from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.utils import ModelOutput
 
-from .encoded_video import EncodedVideo, join_visual_tokens
+from .assisted_generation import AssistedGenerationMixin
+from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_tokens
 from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
 from .fingerprints import fingerprints
 from .packed_masks import PackedMasks
 from .tracking import FrameMasks, Tracker, TrackingOptions
+from .transformers_versions import CACHE, CACHE_NAMES
 
 # Per sample, its encoded video or picture; None for text only.
 Encoded = Sequence[EncodedVideo | None]
 # Generation options by which a prompt becomes several sequences.
 _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
+# What else a batch for training carries, which trainers hand on to `generate`.
+_TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
 @dataclass
-class VideoGlammGenerateOutput(ModelOutput):
+class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
     """
-    What [`VideoGlammForGroundedGeneration.generate`] returns.
+    What [`VideoGlammForGroundedGeneration.generate`] returns with masks.
 
     Attributes:
         sequences: int64 `[R, L]`: the prompt (one placeholder per visual token) and what was generated.
@@ -45,11 +51,10 @@ class VideoGlammGenerateOutput(ModelOutput):
             `output_mask_logits=True`.
         prompt_embeddings: Per sequence, `[num_objects, C]`: what prompted the pixel decoder.
         frame_timestamps: Per sequence, seconds of each frame, if the inputs carried them.
-        sequences_scores, scores, logits, attentions, hidden_states, past_key_values, beam_indices: As in
-            transformers, when asked for.
+        cache (past_key_values before transformers 5.24): The language model's keys and values.
+        sequences_scores, scores, logits, attentions, hidden_states, beam_indices: As in transformers, when asked for.
     """
 
-    sequences: torch.Tensor | None = None
     prompt_length: int | None = None
     masks: list[torch.Tensor] | None = None
     object_scores: list[torch.Tensor] | None = None
@@ -58,29 +63,22 @@ class VideoGlammGenerateOutput(ModelOutput):
     prompt_embeddings: list[torch.Tensor] | None = None
     frame_timestamps: list[list[float]] | None = None
     sequences_scores: torch.Tensor | None = None
-    scores: tuple[torch.Tensor, ...] | None = None
-    logits: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple | None = None
-    hidden_states: tuple | None = None
-    past_key_values: Any = None
     beam_indices: torch.Tensor | None = None
 
 
-class GroundedGenerationMixin(VideoEncodingMixin):
+class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
     @torch.no_grad()
     def generate(
         self,
         inputs: torch.Tensor | None = None,
-        generation_config: Any = None,
-        logits_processor: Any = None,
         *args: Any,
         grounding_frames: Sequence[torch.Tensor] | None = None,
-        original_sizes: torch.Tensor | None = None,
+        original_sizes: torch.Tensor | Sequence[Sequence[int]] | None = None,
         frame_timestamps: Sequence[Sequence[float]] | None = None,
         encoded_videos: Encoded | None = None,
-        return_masks: bool = True,
+        return_masks: bool | None = None,
         mask_mode: str | None = None,
         prompt_frame: int = 0,
         num_anchors: int = 5,
@@ -93,16 +91,20 @@ class GroundedGenerationMixin(VideoEncodingMixin):
         r"""
         Generates an answer and, for every `[SEG]` in it, a mask in every frame.
 
+        With `grounding_frames` or `encoded_videos` this returns a [`VideoGlammGenerateOutput`]; without them, with
+        `return_dict_in_generate=False` or with `labels` it is the stock `generate` of transformers: a tensor of token
+        ids, or its output if asked for. `return_masks` decides otherwise.
+
         Args:
-            inputs, generation_config, logits_processor, args, kwargs: As in `GenerationMixin.generate`:
-                sampling, beams, `stopping_criteria`, streamers, caches all work. The multimodal inputs come
-                from [`VideoGlammProcessor`].
+            inputs, args, kwargs: As in `GenerationMixin.generate`: sampling, beams, `stopping_criteria`, streamers,
+                caches, `assistant_model` (a smaller model of this class) all work. The multimodal inputs come from
+                [`VideoGlammProcessor`].
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
             original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
             frame_timestamps: Per sample, seconds of each frame; handed through to the output.
             encoded_videos: What [`encode_videos`] returned for these samples: the towers do not run again, nor
                 does the image encoder if its features were kept.
-            return_masks: False gives the stock `generate` of transformers.
+            return_masks: False gives the stock `generate` of transformers, True insists on masks.
             mask_mode: `"video"` (the first frame is prompted, memory carries the object on), `"framewise"` (every
                 frame is prompted on its own, as in training) or `"anchored"` (some frames are decided as in
                 training, memory fills in the others from both sides); None takes `config.mask_mode`.
@@ -115,32 +117,37 @@ class GroundedGenerationMixin(VideoEncodingMixin):
                 tokens.
 
         Raises:
-            InputError: If the mask mode is unknown, frames are missing, or the prompt leaves no room.
+            InputError: If the mask mode is unknown, frames or their sizes are missing, the prompt leaves no room, or
+                options contradict each other.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         input_ids = inputs if inputs is not None else kwargs.pop("input_ids", None)
-        stock = {"generation_config": generation_config, "logits_processor": logits_processor}
+        kwargs |= _by_name(self, *args)
+        for_training = kwargs.get("labels") is not None
+        kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
+        as_dict = kwargs.get("return_dict_in_generate")
+        if return_masks and as_dict is False:
+            raise InputError(
+                "return_masks=True and return_dict_in_generate=False contradict each other; leave one out."
+            )
+        if return_masks is None:
+            shown = grounding_frames is not None or encoded_videos is not None
+            return_masks = shown and as_dict is not False and not for_training
         if encoded_videos is not None:
             self._check_encoded(encoded_videos, input_ids)
-            kwargs |= self._kept_prefix(encoded_videos, input_ids, generation_config, kwargs)
+            kwargs |= self._kept_prefix(encoded_videos, input_ids, kwargs)
         kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
         if not return_masks:
-            return super().generate(input_ids, *args, **stock, **kwargs)
+            return super().generate(input_ids, **kwargs)
         if input_ids is None:
             raise InputError("Masks need input_ids; pass return_masks=False to generate from embeddings alone.")
         frames, sizes, timestamps = self._frames_to_segment(
             input_ids, encoded_videos, grounding_frames, original_sizes, frame_timestamps
         )
-        wants_states = kwargs.pop("output_hidden_states", None)
-        kwargs.pop("return_dict_in_generate", None)
+        wanted_states = kwargs.pop("output_hidden_states", None) or self._config_of(kwargs).output_hidden_states
         output = super().generate(
             input_ids,
-            *args,
-            **stock,
-            return_dict_in_generate=True,
-            output_hidden_states=True,
-            last_state_only=not wants_states,
-            **kwargs,
+            **kwargs | {"return_dict_in_generate": True, "output_hidden_states": _with_the_last(wanted_states)},
         )
         prompts = self._seg_embeddings(output, input_ids.shape[1])
         # Several sequences may be returned for one sample.
@@ -150,12 +157,9 @@ class GroundedGenerationMixin(VideoEncodingMixin):
         )
         stream = Tracker(self.pixel_decoder, prompts, frames, options).masks(sizes)
         result = _collect_masks(stream, prompts, frames, sizes, output_mask_logits, pack_masks, mask_callback)
-        known = {field.name for field in fields(VideoGlammGenerateOutput)}
-        stock_fields = {key: value for key, value in output.items() if key in known}
-        if not wants_states:
-            stock_fields.pop("hidden_states", None)
+        stock = {name: value for name, value in output.items() if wanted_states or name != "hidden_states"}
         return VideoGlammGenerateOutput(
-            **stock_fields,
+            **stock,
             **result,
             prompt_length=input_ids.shape[1],
             prompt_embeddings=prompts,
@@ -204,10 +208,13 @@ class GroundedGenerationMixin(VideoEncodingMixin):
     def _embed_visuals(
         self, input_ids: torch.Tensor | None, encoded: Encoded | None, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """Runs the towers once and replaces their pixels by embeddings with the visual tokens in place."""
+        """Runs the towers once and replaces what they see by embeddings with the visual tokens in place."""
         kwargs = dict(kwargs)
-        names = ("pixel_values", "pixel_values_videos", "temporal_pixel_values_videos")
-        pixels = [kwargs.pop(name, None) for name in names]
+        pixels, patches = (
+            {name: kwargs.pop(name, None) for kind in names for name in names[kind]}
+            for names in (PIXEL_NAMES, PATCH_NAMES)
+        )
+        sample_index = kwargs.pop("sample_index", None)
         if input_ids is None or kwargs.get("inputs_embeds") is not None:
             return kwargs
         limit = getattr(self.config.text_config, "max_position_embeddings", None)
@@ -215,14 +222,24 @@ class GroundedGenerationMixin(VideoEncodingMixin):
             raise InputError(
                 f"The prompt has {input_ids.shape[1]} tokens, more than the language model's context of {limit}."
             )
-        if not _has_visuals(input_ids, self.config):
+        pixels = {name: own for name, own in pixels.items() if own is not None}
+        patches = {name: own for name, own in patches.items() if own is not None and len(own)}
+        read = _cached_length(input_ids, kwargs)
+        if not _has_visuals(input_ids[:, read:], self.config) and (read or not (pixels or patches)):
             return kwargs
+        if self._config_of(kwargs).prefill_chunk_size or kwargs.get("prefill_chunk_size"):
+            raise InputError("prefill_chunk_size cannot be used with a video or picture; leave it out.")
+        kwargs |= self._draft_inputs(kwargs.get("assistant_model"), pixels)
         if encoded is None:
-            tokens = self.model.project(self._patches(*pixels))
+            tokens = self.model.project(patches or self._patches(**pixels))
+            tokens = self.model.one_per_prompt(*tokens, input_ids, sample_index)
         else:
             tokens = (join_visual_tokens(encoded, kind, input_ids.device) for kind in ("image", "video"))
         kwargs["inputs_embeds"] = self.model.embed_inputs(input_ids, *tokens)
         return kwargs
+
+    def _config_of(self, kwargs: dict[str, Any]) -> Any:
+        return kwargs.get("generation_config") or self.generation_config
 
     def _check_encoded(self, encoded: Encoded, input_ids: torch.Tensor | None) -> None:
         if input_ids is None or len(encoded) != len(input_ids):
@@ -233,37 +250,40 @@ class GroundedGenerationMixin(VideoEncodingMixin):
             if video is not None:
                 video.check_made_by(known)
 
-    def _kept_prefix(
-        self,
-        encoded: Encoded,
-        input_ids: torch.Tensor,
-        generation_config: Any,
-        kwargs: dict[str, Any],
-    ) -> dict[str, Any]:
+    def _kept_prefix(self, encoded: Encoded, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
         prefix = encoded[0].prefix if len(encoded) == 1 and encoded[0] is not None else None
         if prefix is None or not prefix.starts(input_ids[0]):
             return {}
-        config = generation_config or self.generation_config
+        config = self._config_of(kwargs)
         several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
-        own_cache = kwargs.get("past_key_values") or kwargs.get("cache_implementation") or config.cache_implementation
-        if several or own_cache or kwargs.get("use_cache") is False:
+        own_cache = any(
+            kwargs.get(name) is not None for name in (*CACHE_NAMES, "cache_implementation", "assistant_model")
+        )
+        if several or own_cache or config.cache_implementation or kwargs.get("use_cache") is False:
             return {}
-        return {"past_key_values": copy.deepcopy(prefix.cache)}
+        return {CACHE: copy.deepcopy(prefix.cache)}
 
     def _frames_to_segment(
         self,
         input_ids: torch.Tensor,
         encoded: Encoded | None,
         grounding_frames: Sequence[Any] | None,
-        original_sizes: torch.Tensor | None,
+        original_sizes: torch.Tensor | Sequence[Sequence[int]] | None,
         frame_timestamps: Sequence[Sequence[float]] | None,
     ) -> tuple[list[Any], list[tuple[int, int]], list[Sequence[float]]]:
         """Per sample: frames (pixels or features), size of the masks, times."""
         side, count = self.config.grounding_config.image_size, len(input_ids)
-        frames: list[Any] = list(grounding_frames or [None] * count)
-        sizes = [(0, 0)] * count if original_sizes is None else original_sizes.tolist()
-        times = list(frame_timestamps or [()] * count)
+        frames: list[Any] = [None] * count if grounding_frames is None else list(grounding_frames)
+        sizes: list[Any] = [None] * count if original_sizes is None else list(original_sizes)
+        times = [()] * count if frame_timestamps is None else list(frame_timestamps)
+        for name, given in (
+            ("grounding_frames", frames),
+            ("original_sizes", sizes),
+            ("frame_timestamps", times),
+        ):
+            if len(given) != count:
+                raise InputError(f"There are {len(given)} {name} for {count} prompts; give one per prompt.")
         for i, video in enumerate(encoded or ()):
             if video is not None:
                 frames[i] = frames[i] if video.frame_features is None else video.frame_features
@@ -276,7 +296,12 @@ class GroundedGenerationMixin(VideoEncodingMixin):
                 )
         no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
         frames = [no_frames if f is None else f for f in frames]
-        return frames, [(int(height), int(width)) for height, width in sizes], times
+        for i, size in enumerate(sizes):
+            if size is None and len(frames[i]):
+                raise InputError(
+                    f"original_sizes of sample {i} are missing: give the (height, width) its masks are wanted at."
+                )
+        return frames, [(0, 0) if size is None else (int(size[0]), int(size[1])) for size in sizes], times
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
@@ -310,6 +335,31 @@ class _WithoutPlaceholders(LogitsProcessorList):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         return super().__call__(input_ids.masked_fill(input_ids >= self.vocab_size, 0), scores, **kwargs)
+
+
+def _by_name(model: Any, *args: Any) -> dict[str, Any]:
+    """Positional arguments of the stock `generate` after its first, by their names there."""
+    bound = inspect.signature(GenerationMixin.generate).bind(model, None, *args).arguments
+    return {name: value for name, value in list(bound.items())[2:] if value is not None}
+
+
+def _with_the_last(wanted: bool | int | Sequence[int] | None) -> bool | int | list[int]:
+    """`output_hidden_states` that holds the final states, from which masks are prompted."""
+    if wanted is True:
+        return True
+    return [*(wanted if isinstance(wanted, Sequence) else [wanted]), -1] if wanted else -1
+
+
+def _cached_length(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> int:
+    """How many tokens of the prompt the cache given holds already; one used before is cut back to the prompt."""
+    cache = next((kwargs[name] for name in CACHE_NAMES if kwargs.get(name) is not None), None)
+    mask = kwargs.get("attention_mask")
+    if cache is None or (mask is not None and mask.shape[1] != input_ids.shape[1]):
+        return 0  # no cache, or only the new tokens are given
+    extra = int(cache.get_seq_length()) - (input_ids.shape[1] - 1)
+    if extra > 0:
+        cache.crop(-extra)
+    return int(cache.get_seq_length())
 
 
 def _is_visual(input_ids: torch.Tensor, config: Any) -> torch.Tensor:

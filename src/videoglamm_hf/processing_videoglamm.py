@@ -6,6 +6,7 @@ The prompt is tokenised as the original does.
 Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample, L tokens.
 """
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from .prompting import (
     parse_grounded_text,
     render_messages,
 )
+from .transformers_versions import CACHE
 from .video_processing_videoglamm import VIDEO_OPTIONS, VideoGlammVideoProcessor, video_list
 
 # Options of the words of a prompt, with their defaults.
@@ -370,17 +372,18 @@ class VideoGlammProcessor(ProcessorMixin):
 
         ```python
         inputs = processor.next_turn(output, "And the blue one?")
-        output = model.generate(**inputs, video_features=features, past_key_values=output.past_key_values)
+        output = model.generate(**inputs, encoded_videos=[video])
         ```
 
-        The prompt is what was generated so far, token by token, so the language model's cache stays valid.
+        The prompt is what was generated so far, token by token, so a copy of the language model's cache is
+        handed on.
 
         Args:
             output: [`VideoGlammGenerateOutput`] of one conversation.
             question: What to ask.
 
         Returns:
-            `input_ids` and `attention_mask`, int64 `[1, L]`.
+            `input_ids` and `attention_mask`, int64 `[1, L]`, and the language model's cache if the output has it.
 
         Raises:
             InputError: If there are several sequences, the question is empty, or the context is full.
@@ -404,7 +407,9 @@ class VideoGlammProcessor(ProcessorMixin):
                 f"The conversation has {len(ids)} tokens, more than the context of {self.tokenizer.model_max_length}."
             )
         input_ids = torch.tensor([ids], device=output.sequences.device)
-        return BatchFeature({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)})
+        # A copy, so that several questions can follow one answer.
+        cache = {CACHE: copy.deepcopy(output[CACHE])} if output.get(CACHE) is not None else {}
+        return BatchFeature({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), **cache})
 
     def post_process_grounded_generation(self, output: Any, **decode_kwargs: Any) -> list[GroundedAnswer]:
         r"""

@@ -27,6 +27,7 @@ from ..errors import InputError
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..pixel_decoder import decode_first_frame, encode_frames, remember, resize_mask_logits
 from ..tracking import Tracker, TrackingOptions
+from ..transformers_versions import CACHE
 
 # Tokens of a prompt that are words: the system turn and a question.
 PROMPT_WORDS = 72
@@ -110,7 +111,7 @@ def estimate_memory(
         # Named, so that they stay alive as they do in `generate`.
         inputs = live.during(lambda: _pixels(config, frames))[0]
         features = stage(
-            "towers", lambda: model.model.project(model._patches(None, *(inputs[name] for name in _STREAMS)))[1]
+            "towers", lambda: model.model.project(model._patches(**{name: inputs[name] for name in _STREAMS}))[1]
         )
         cache = stage("prompt and words", lambda: _read_and_answer(model, features, tokens))
         bank_bytes = stage("masks", lambda: _segment(model, inputs["grounding_frames"], objects)) if objects else 0
@@ -233,7 +234,7 @@ def _read_and_answer(model: VideoGlammForGroundedGeneration, features: torch.Ten
     cache = DynamicCache(config=model.config.text_config)
 
     def read(embeds: torch.Tensor) -> None:
-        model(inputs_embeds=embeds, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1, **{CACHE: cache})
 
     words = features.new_empty(1, PROMPT_WORDS, features.shape[-1])
     read(torch.cat([features, words], dim=1))
