@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo test parity bench quality style clean
+.PHONY: demo test test-oldest test-newest parity bench quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -17,6 +17,28 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q
+
+# What other versions of the libraries can break: numbers, generation, training, quantisation, Hub, command line.
+VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.py tests/training/test_training.py \
+	tests/loading/test_quantization.py tests/loading/test_device_maps.py tests/hub/test_loading.py tests/cli/test_cli.py
+
+.venv-oldest/.installed: pyproject.toml tests/lower_bounds.py
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	$(PYTHON) tests/lower_bounds.py > .venv-oldest/lower_bounds.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv-oldest/lower_bounds.txt --editable ".[dev]"
+	touch $@
+
+# Every lower bound of pyproject.toml.
+test-oldest: .venv-oldest/.installed
+	OMP_WAIT_POLICY=PASSIVE .venv-oldest/bin/python -m pytest -q -m "not slow" $(VERSION_TESTS)
+
+# What the index gives today, but for torch, whose newest builds are for CUDA.
+test-newest:
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		torch==2.13.0 --editable ".[dev]"
+	OMP_WAIT_POLICY=PASSIVE .venv-newest/bin/python -m pytest -q -m "not slow" $(VERSION_TESTS)
 
 parity: $(VENV)/.installed
 	$(PY) -m pytest -q tests/parity
@@ -33,4 +55,4 @@ style: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest demo_output .pytest_cache .ruff_cache .hypothesis
