@@ -2,7 +2,7 @@
 
 import sys
 
-from videoglamm_hf.conversion.convert import main
+from videoglamm_hf.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["convert", *sys.argv[1:]]))

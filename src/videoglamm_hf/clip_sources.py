@@ -16,7 +16,6 @@ from .frame_arrays import as_array, check_frame, check_video_array, is_tensor
 from .frame_sampling import FrameSampling
 from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors
 from .picture_files import open_picture, rgb
-from .video_file import VideoFileClip
 
 
 def open_clip(source: Any, *, decoder: str = "av") -> Clip:
@@ -133,6 +132,11 @@ def _open_file(name: str, decoder: str) -> Clip:
             picture = open_picture(path, name)
         if picture is not None:
             resources.enter_context(picture)
-        clip = VideoFileClip(path, name, decoder) if picture is None else AnimationClip(picture, name)
+            clip: Clip = AnimationClip(picture, name)
+        else:
+            # Imported here, for PyAV is needed by video files only.
+            from .video_file import VideoFileClip
+
+            clip = VideoFileClip(path, name, decoder)
         clip.keep(resources.pop_all())
         return clip

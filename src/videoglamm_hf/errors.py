@@ -1,7 +1,5 @@
 """The errors this package raises on purpose; each says what was wrong, where, and what to do."""
 
-import torch
-
 
 class VideoGlammError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -37,7 +35,8 @@ class HubError(VideoGlammError, OSError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, of an accelerator or of the CPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    # PyTorch's own error is told by its name, for errors are no reason to import it.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     # PyTorch's CPU allocator, MPS and the operating system only say so in words.
     words = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")

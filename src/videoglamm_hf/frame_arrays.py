@@ -21,6 +21,12 @@ def is_tensor(source: Any) -> bool:
     return torch is not None and isinstance(source, torch.Tensor)
 
 
+def is_pil(source: Any) -> bool:
+    # As with tensors.
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(source, pillow.Image)
+
+
 def as_array(source: Any) -> np.ndarray | None:
     """The array that `source` is or that a tensor holds; None if it is neither."""
     if isinstance(source, np.ndarray):

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 from .errors import InputError
 
+# How masks are decoded; [`tracking`] says what each does.
+MASK_MODES = ("video", "framewise", "anchored")
+
 
 def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
     """Raises InputError for the first of the names given that is not known.

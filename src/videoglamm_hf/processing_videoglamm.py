@@ -24,17 +24,9 @@ from .encoded_video import EncodedVideo
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
 from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
+from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from .options import check_names, check_return_tensors
-from .prompting import (
-    IMAGE_TOKEN,
-    PHI3_CHAT_TEMPLATE,
-    SEG_TOKEN,
-    VIDEO_TOKEN,
-    Phrase,
-    PromptEncoder,
-    parse_grounded_text,
-    render_messages,
-)
+from .prompting import PHI3_CHAT_TEMPLATE, Phrase, PromptEncoder, parse_grounded_text, render_messages
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VIDEO_OPTIONS, VideoGlammVideoProcessor, video_list
 

@@ -21,9 +21,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-IMAGE_TOKEN = "<image>"
-VIDEO_TOKEN = "<video>"
-SEG_TOKEN = "[SEG]"
+from .messages import SEG_TOKEN
 
 # What a user turn holds: its pictures, its videos, its words.
 _USER_PARTS = (

@@ -19,6 +19,7 @@ from transformers import Sam2VideoModel
 from .errors import InputError, ResourceError, is_out_of_memory
 from .frame_sampling import spread
 from .memory_bank import MemoryBank
+from .options import MASK_MODES
 from .pixel_decoder import (
     FrameFeatures,
     ObjectMasks,
@@ -33,7 +34,6 @@ from .pixel_decoder import (
     start_from_masks,
 )
 
-MASK_MODES = ("video", "framewise", "anchored")
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024
 

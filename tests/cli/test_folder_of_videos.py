@@ -120,7 +120,7 @@ def test_a_killed_process_loses_and_repeats_nothing(videos, command, tmp_path):
 
     (videos / "b.mp4").unlink(missing_ok=True)
     (videos / "b.mp4").write_text("broken")
-    again = launch(["-m", "videoglamm_hf.cli"], command)
+    again = launch(["-m", "videoglamm_hf"], command)
     second = answers(tmp_path / "answers")
     assert all(second[name] == written for name, written in first.items())
     missing = {"a.mkv", "a.mp4", "b.mp4", "c.mov", "d"} - set(second)

@@ -1,6 +1,5 @@
 """Original checkpoint to converted folder: names, sizes, values, vocabulary, files."""
 
-import argparse
 import functools
 import json
 import os
@@ -25,7 +24,8 @@ from tests.tiny_checkpoint import (
     write_original,
     write_weights,
 )
-from videoglamm_hf import OutputError, VideoGlammConfig
+from videoglamm_hf import OutputError, VideoGlammConfig, cli
+from videoglamm_hf.cli import convert as convert_command
 from videoglamm_hf.conversion import checkpoint_reader, convert, convert_videoglamm, original_parts
 from videoglamm_hf.conversion.checkpoint_reader import StoredTensor, find_weights
 from videoglamm_hf.conversion.checkpoint_writer import plan_shards, write_safetensors
@@ -710,13 +710,13 @@ def test_the_command_line_script(original_tiny, tmp_path, reference):
 
 
 def test_options_reach_the_converter(monkeypatch, capsys):
-    parser = argparse.ArgumentParser()
-    convert.add_arguments(parser)
     seen = {}
-    monkeypatch.setattr(convert, "convert_videoglamm", lambda *paths, **options: seen.update(options, paths=paths))
+    monkeypatch.setattr(
+        convert_command, "convert_videoglamm", lambda *paths, **options: seen.update(options, paths=paths)
+    )
     line = "--checkpoint a --output b --clip c --internvideo2 d --sam2 e --config f --dtype float16 --overwrite"
     line += " --adapter g --adapter h --lora-alpha 32 --untrained-parts"
-    convert.run(parser.parse_args(line.split()))
+    assert cli.main(["convert", *line.split()]) == 0
     assert seen == {
         "paths": ("a", "b"),
         "adapters": ["g", "h"],
@@ -730,5 +730,5 @@ def test_options_reach_the_converter(monkeypatch, capsys):
         "overwrite": True,
     }
     monkeypatch.undo()
-    assert convert.main(["--checkpoint", "/no/where", "--output", "/no/where/else"]) == 1
+    assert cli.main(["convert", "--checkpoint", "/no/where", "--output", "/no/where/else"]) == 1
     assert capsys.readouterr().err.startswith("error: /no/where does not exist")

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import set_seed
 from transformers.generation.streamers import BaseStreamer
 
 from ..clip import SampledClip
@@ -59,7 +58,7 @@ def ask(
         messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
     )
     if seed is not None:
-        set_seed(seed)
+        torch.manual_seed(seed)
     words = tqdm(desc="answering", unit="token", leave=False, disable=not progress)
     frames = tqdm(desc="segmenting", total=len(clip), unit="frame", leave=False, disable=not progress)
     with frames:

@@ -6,12 +6,6 @@ from ..data import validate_jsonl
 from ..errors import InputError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's arguments."""
-    parser.add_argument("file", help="JSONL file, one sample per line")
-    parser.set_defaults(run=run)
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Prints every problem; raises InputError if there is any."""
     problems = validate_jsonl(arguments.file)

@@ -7,29 +7,14 @@ import torch
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..loading.memory_estimate import MemoryEstimate, estimate_memory
-from ..loading.models import DTYPES, QUANTIZATIONS, load_config, quantization_config
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's arguments."""
-    parser.add_argument("model", nargs="?", help="folder, Hub id or config.json (default: the published sizes)")
-    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="none", help="of the weights (default: none)")
-    parser.add_argument(
-        "--dtype", choices=DTYPES, default="auto", help="precision (default: as stored; bfloat16 if that is not known)"
-    )
-    parser.add_argument("--frames", type=int, default=16, metavar="N", help="frames of the video (default: 16)")
-    parser.add_argument("--objects", type=int, default=2, metavar="N", help="objects in the answer (default: 2)")
-    parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of the answer (default: 64)")
-    parser.set_defaults(run=run)
+from ..loading.models import load_config, quantization_config
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the table."""
     # A config on its own has no weights beside it that could be quantised already.
     config = VideoGlammConfig() if arguments.model is None else load_config(arguments.model, arguments.quantization)
-    dtype = DTYPES[arguments.dtype]
-    if dtype == "auto":
-        dtype = config.dtype or torch.bfloat16
+    dtype = (config.dtype or torch.bfloat16) if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
     estimate = estimate_memory(
         config,
         dtype,

@@ -8,19 +8,6 @@ from ..hub.push import check_repo, upload
 from ..hub.push_plan import PushPlan, plan_push
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's arguments."""
-    parser.add_argument("folder", metavar="DIR", help="folder that save_pretrained or `videoglamm convert` wrote")
-    parser.add_argument("repo", metavar="REPO", help="USER/NAME on the Hub; made if it does not exist")
-    parser.add_argument("--private", action="store_true", help="make the repository private")
-    parser.add_argument("--variant", metavar="NAME", help="add only the weights saved with this variant name")
-    parser.add_argument("--revision", metavar="BRANCH", help="branch to push to, made if missing (default: main)")
-    parser.add_argument("--base-model", metavar="REPO", help="Hub id of the model that an adapter belongs to")
-    parser.add_argument("--license", metavar="ID", help="licence for the model card (default: apache-2.0)")
-    parser.add_argument("--dry-run", action="store_true", help="list what would be pushed, and push nothing")
-    parser.set_defaults(run=run)
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Lists what goes up, then pushes it."""
     check_repo(arguments.repo)

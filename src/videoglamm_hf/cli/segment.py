@@ -1,8 +1,4 @@
-"""`videoglamm segment`: asks about a video; writes the answer, an overlay and a preview.
-
-About a folder of videos it asks one by one. Several processes share them (`torchrun --nproc-per-node N -m
-videoglamm_hf.cli segment FOLDER ...`), and the same command again answers only what has no answer yet.
-"""
+"""`videoglamm segment`: asks about a video or about every video of a folder; writes answer, overlay and preview."""
 
 import argparse
 import sys
@@ -14,43 +10,14 @@ from transformers import AutoConfig
 
 from ..clip import SampledClip
 from ..errors import InputError, ResourceError, is_out_of_memory
-from ..loading.models import DTYPES, QUANTIZATIONS, answer_needs_less, load_model, load_processor
+from ..loading.models import answer_needs_less, load_model, load_processor
 from ..output_files import check_output
 from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
 from ..render.visualization import colored_answer, object_colors
 from ..toy import TINY_MODEL
-from ..tracking import MASK_MODES
 from .asking import ask, write_answer
 from .segment_folder import answer_videos, started_processes
 from .video_folders import find_videos
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's arguments."""
-    parser.add_argument("video", help="video file, URL, folder of frames, or folder of videos")
-    parser.add_argument("question", help="what to ask")
-    parser.add_argument(
-        "--model",
-        metavar="DIR",
-        help="folder or Hub id of a converted model (default: the small one that ships, which knows coloured shapes)",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="DIR",
-        help="folder to write (default: NAME_answer beside you; of a folder of videos NAME_answers, a folder each)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an output folder that exists")
-    parser.add_argument("--mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
-    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
-    parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
-    parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="precision (default: as stored)")
-    parser.add_argument(
-        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
-    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

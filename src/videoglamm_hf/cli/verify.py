@@ -7,15 +7,6 @@ from ..conversion.verification import verify_folder
 from ..errors import CheckpointError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's arguments."""
-    parser.add_argument("folder", help="folder of a converted or fine-tuned model")
-    parser.add_argument(
-        "--no-generate", action="store_true", help="do not load the model: everything else takes little memory"
-    )
-    parser.set_defaults(run=run)
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Prints every check; raises CheckpointError if one failed."""
     folder = Path(arguments.folder).expanduser()

@@ -1,13 +1,10 @@
-"""`videoglamm convert`: a checkpoint of the original VideoGLaMM to a folder that transformers loads.
+"""A checkpoint of the original VideoGLaMM to a folder that transformers loads.
 
-The checkpoint is the release, or a language model (Phi-3, Llama) with --adapter, --internvideo2, --sam2 and --clip
-around it. One of these three parts without --checkpoint becomes a folder of its own.
+The checkpoint is the release, or a language model (Phi-3, Llama) with adapters and the other parts around it.
 """
 
-import argparse
 import itertools
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,20 +16,22 @@ from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedTokenizerBa
 from transformers.dynamic_module_utils import custom_object_save
 
 from ..configuration_videoglamm import VideoGlammConfig
-from ..errors import CheckpointError, VideoGlammError
+from ..errors import CheckpointError
 from ..image_streams import CLIP_MEAN, CLIP_STD
+from ..loading.choices import DTYPES
+from ..messages import SEG_TOKEN
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..output_files import check_output, explained_writes, leftovers, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
-from ..prompting import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE, SEG_TOKEN
+from ..prompting import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE
 from .checkpoint_reader import find_weights, read_json
 from .checkpoint_writer import write_safetensors
-from .convert_part import convert_part
-from .original_adapters import DEFAULT_ALPHA, Adapter, read_adapter
+from .defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
+from .original_adapters import Adapter, read_adapter
 from .original_config import build_config
 from .original_files import keep_original_files
 from .original_keys import EMBEDDINGS, Assignment, assign
-from .original_parts import PUBLISHED_CLIP, Sources, gather_sources, with_new_rows
+from .original_parts import Sources, gather_sources, with_new_rows
 from .original_tokenizer import add_placeholders, load_original_tokenizer
 from .original_weights import (
     VOCABULARY_KEYS,
@@ -45,108 +44,11 @@ from .verification import require_verified, target_shapes
 
 PathLike = str | os.PathLike
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
 # The original's conversations, by the language model's type.
 CHAT_TEMPLATES = {"phi3": PHI3_CHAT_TEMPLATE, "llama": LLAMA3_CHAT_TEMPLATE}
 
 # Phi-3 and Llama end a turn with one of these, whatever their end-of-sequence token is called.
 _END_TOKENS = ("<|end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the conversion to a parser."""
-    parser.add_argument(
-        "--checkpoint", metavar="DIR", help="folder of the original checkpoint, or of a language model (Phi-3, Llama)"
-    )
-    parser.add_argument(
-        "--adapter",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="LoRA and trained modules laid over the checkpoint: VideoGPT+'s folder, a DeepSpeed folder, or a "
-        "consolidated state dict; again for the next one",
-    )
-    parser.add_argument(
-        "--lora-alpha",
-        type=float,
-        metavar="NUMBER",
-        help=f"LoRA's alpha where an adapter's files do not say it (default: {DEFAULT_ALPHA}, the original's)",
-    )
-    parser.add_argument(
-        "--untrained-parts",
-        action="store_true",
-        help="start projectors, [SEG] projection and the row of [SEG] at new values if no file holds them",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--clip",
-        metavar="ID_OR_DIR",
-        help=f"CLIP's folder or Hub id (default: `clip` in the checkpoint's folder, else {PUBLISHED_CLIP})",
-    )
-    parser.add_argument(
-        "--internvideo2",
-        metavar="FILE",
-        help="InternVideo2's own file, in place of the checkpoint's temporal tower",
-    )
-    parser.add_argument("--sam2", metavar="FILE", help="SAM 2's own file, in place of the checkpoint's pixel decoder")
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="JSON with any part of a VideoGlammConfig: what the tensors' shapes cannot tell",
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="dtype to store (default: the checkpoint's own)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Converts as the options of [`add_arguments`] say.
-
-    Raises:
-        VideoGlammError: As [`convert_videoglamm`] does.
-    """
-    if args.checkpoint is None:
-        if args.adapter or args.untrained_parts:
-            raise CheckpointError("--adapter and --untrained-parts need a --checkpoint to add to.")
-        convert_part(
-            args.output,
-            clip=args.clip,
-            internvideo2=args.internvideo2,
-            sam2=args.sam2,
-            config=_given_config(args.config),
-            dtype=None if args.dtype is None else DTYPES[args.dtype],
-            overwrite=args.overwrite,
-        )
-        return
-    convert_videoglamm(
-        args.checkpoint,
-        args.output,
-        adapters=args.adapter,
-        lora_alpha=args.lora_alpha,
-        untrained_parts=args.untrained_parts,
-        clip=args.clip,
-        internvideo2=args.internvideo2,
-        sam2=args.sam2,
-        config=args.config,
-        dtype=args.dtype,
-        overwrite=args.overwrite,
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of `conversion/convert_videoglamm_to_hf.py`; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    try:
-        run(parser.parse_args(argv))
-    except VideoGlammError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
 
 
 def convert_videoglamm(
@@ -375,11 +277,11 @@ def _vocabulary(
 def _dtype(dtype: str | torch.dtype | None, sources: Sources) -> torch.dtype:
     if dtype is None:
         stored = sources.tensors[EMBEDDINGS].dtype
-        return stored if stored in DTYPES.values() else torch.float32
+        return stored if str(stored).removeprefix("torch.") in DTYPES else torch.float32
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise CheckpointError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}.")
-    return DTYPES[name]
+    return getattr(torch, name)
 
 
 def _generation_config(

@@ -1,11 +1,10 @@
-"""`videoglamm export`: a model of transformers back to the layout of the original VideoGLaMM.
+"""A model of transformers back to the layout of the original VideoGLaMM.
 
 What converting left out cannot return: rows of the embeddings that no token has, InternVideo2's heads and its tables
 of single pictures, CLIP's text side. The original code reads none of them. CLIP comes back as a folder `clip` beside
 the weights, as the original loads it. Weights are written as safetensors, which the original's transformers reads.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,25 +25,6 @@ from .original_keys import POINT_EMBEDDINGS, SECOND_COPY, SPATIAL_PREFIX, source
 PathLike = str | os.PathLike
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the export to a parser."""
-    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a converted or fine-tuned model")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--like",
-        metavar="DIR",
-        help="original checkpoint, or a folder converted from it, whose config.json and tokenizer are taken "
-        "(default: what converting kept in the model's folder `original`)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Exports as the options of [`add_arguments`] say."""
-    export_videoglamm(args.model, args.output, like=args.like, overwrite=args.overwrite)
 
 
 def export_videoglamm(

@@ -20,9 +20,7 @@ import torch
 
 from ..errors import CheckpointError
 from .checkpoint_reader import StoredTensor, TensorReader, find_weights, read_files, read_json
-
-# Of the original's training; a training state does not say.
-DEFAULT_ALPHA = 16
+from .defaults import DEFAULT_ALPHA
 
 _MODEL_STATES = "mp_rank_00_model_states.pt"
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<name>[^.]+))?\.weight")

@@ -12,10 +12,10 @@ from huggingface_hub import snapshot_download
 
 from ..errors import CheckpointError
 from .checkpoint_reader import StoredTensor, TensorReader, find_weights, read_files
+from .defaults import PUBLISHED_CLIP
 from .original_adapters import Adapter, LowRankUpdate, merged
 from .original_keys import EMBEDDINGS, GROUNDING_PREFIX, LM_HEAD, SPATIAL_PREFIX, TEMPORAL_PREFIX
 
-PUBLISHED_CLIP = "openai/clip-vit-large-patch14-336"
 _CLIP_FILES = [
     "config.json",
     "preprocessor_config.json",

@@ -14,7 +14,7 @@ from transformers import LlamaTokenizer, PreTrainedTokenizerBase, PreTrainedToke
 from transformers.tokenization_utils_base import generate_merges
 
 from ..errors import CheckpointError, VideoGlammError
-from ..prompting import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
+from ..messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from .checkpoint_reader import read_json
 
 # Llama-3's, as transformers 4 and 5 call it.

@@ -13,8 +13,8 @@ from transformers import AutoModel, AutoProcessor, GenerationConfig, LogitsProce
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError, VideoGlammError
+from ..messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
-from ..prompting import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from .checkpoint_reader import StoredTensor, TensorReader, all_finite, find_weights, read_json
 
 _FRAME_SIDE = 64

@@ -5,28 +5,20 @@ Every reader is a map-style dataset of samples as [`sample`] describes them, and
 [`decode_masks`] is called.
 """
 
-from .collator import VideoGlammDataCollator
-from .feature_cache import FeatureCache, cache_features
-from .gcg import GcgDataset
-from .jsonl import JsonlDataset, write_jsonl
-from .jsonl_validation import validate_jsonl
-from .masks import decode_masks
-from .mevis import MevisDataset
-from .ref_davis import RefDavisDataset
-from .ref_youtube_vos import RefYoutubeVosDataset
-from .sample import check_sample
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FeatureCache",
-    "GcgDataset",
-    "JsonlDataset",
-    "MevisDataset",
-    "RefDavisDataset",
-    "RefYoutubeVosDataset",
-    "VideoGlammDataCollator",
-    "cache_features",
-    "check_sample",
-    "decode_masks",
-    "validate_jsonl",
-    "write_jsonl",
-]
+from ..startup.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from .collator import VideoGlammDataCollator
+    from .feature_cache import FeatureCache, cache_features
+    from .gcg import GcgDataset
+    from .jsonl import JsonlDataset, write_jsonl
+    from .jsonl_validation import validate_jsonl
+    from .masks import decode_masks
+    from .mevis import MevisDataset
+    from .ref_davis import RefDavisDataset
+    from .ref_youtube_vos import RefYoutubeVosDataset
+    from .sample import check_sample
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

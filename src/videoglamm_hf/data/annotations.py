@@ -10,7 +10,6 @@ import numpy as np
 
 from ..errors import InputError, MediaError
 from ..media_files import local_file, media_errors
-from ..picture_files import open_picture
 
 _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
@@ -75,6 +74,9 @@ def read_object_ids(path: Path) -> np.ndarray:
     Raises:
         MediaError: the file is missing, damaged, or neither of these.
     """
+    # Imported here, for most annotations are no pictures.
+    from ..picture_files import open_picture
+
     name = str(path)
     with local_file(name) as file, media_errors(name):
         picture = open_picture(file, name)

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
 from ..errors import InputError
-from ..prompting import SEG_TOKEN
+from ..messages import SEG_TOKEN
 from .annotations import checked_index, existing_frames, load_json, member, typed
 from .masks import united
 from .referring import pick
@@ -21,7 +19,7 @@ QUESTIONS = (
 )
 
 
-class GcgDataset(Dataset[dict[str, Any]]):
+class GcgDataset:
     """Videos with grounded captions, in the layout of VideoGLaMM's own annotations (their BURST and YTVIS part):
 
         {

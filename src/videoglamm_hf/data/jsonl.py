@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from torch.utils.data import Dataset
-
 from ..errors import InputError, MediaError, VideoGlammError
 from ..output_files import explained_writes, replacing_file
 from .annotations import checked_index
@@ -24,7 +22,7 @@ MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from fil
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
 
-class JsonlDataset(Dataset[dict[str, Any]]):
+class JsonlDataset:
     """The samples of a JSONL file.
 
     `dataset[i]` finds its line by an index of offsets, made when it is first needed; `for sample in dataset` reads

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..clip_sources import open_clip, read_image
 from ..errors import VideoGlammError
 from ..media_files import media_errors
 from .jsonl import lines_of, located, missing_media, parse_line
@@ -77,6 +76,9 @@ def _problems(line: bytes | None, folder: Path, seen: dict[str, _Media]) -> Iter
 
 
 def _opened(name: str, is_image: bool) -> _Media:
+    # Imported here, for samples without files need neither Pillow nor PyAV.
+    from ..clip_sources import open_clip, read_image
+
     try:
         with media_errors(name):
             if is_image:

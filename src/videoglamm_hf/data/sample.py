@@ -32,10 +32,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
-from ..prompting import SEG_TOKEN
+from ..frame_arrays import is_pil
+from ..messages import SEG_TOKEN
 from .masks import is_whole, mask_problem, mask_size
 
 # Where something is wrong, as in `masks[1][3].counts`, and what.
@@ -208,7 +208,7 @@ def _media_problems(sample: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             yield "image", f"an image array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}"
-    elif image is not None and not isinstance(image, Image.Image) and not is_path(image):
+    elif image is not None and not is_pil(image) and not is_path(image):
         yield "image", f"must be a path, a PIL image or an array, not {_named(image)}"
 
 
@@ -306,7 +306,7 @@ def _known_media(sample: dict[str, Any]) -> tuple[int | None, tuple[int, int] | 
         return len(video), None
     if isinstance(image, np.ndarray):
         return 1, image.shape[:2]
-    if isinstance(image, Image.Image):
+    if is_pil(image):
         return 1, (image.height, image.width)
     return (1 if image is not None else None), None
 

@@ -10,11 +10,8 @@ from transformers.utils import is_bitsandbytes_available
 
 from ..errors import InputError, ResourceError, is_out_of_memory
 from ..processing_videoglamm import VideoGlammProcessor
+from .choices import QUANTIZATIONS
 from .memory_estimate import weight_bytes
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "auto": "auto"}
-# From the largest to the smallest.
-QUANTIZATIONS = ("none", "8bit", "nf4")
 
 
 def quantization_config(name: str) -> BitsAndBytesConfig | None:
@@ -76,7 +73,7 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
 
     Args:
         folder: Folder or Hub id.
-        dtype: One of `DTYPES`, of the weights that are not quantised.
+        dtype: One of `DTYPES`, or `auto` for the stored one, of the weights that are not quantised.
         device: Where to; None for the best there is.
         quantization: One of `QUANTIZATIONS`.
 
@@ -93,7 +90,7 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The model cannot be put on {device!r}: {str(error).splitlines()[0]}") from error
     config = load_config(folder, quantization)
-    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    options: dict[str, Any] = {"dtype": dtype}
     if quantization != "none":
         # Quantised layer by layer where it will stay.
         options |= {"quantization_config": quantization_config(quantization), "device_map": {"": device}}
@@ -101,7 +98,7 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
         return AutoModel.from_pretrained(folder, **options).to(device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise _too_large(folder, config, DTYPES[dtype], device, quantization) from error
+            raise _too_large(folder, config, dtype, device, quantization) from error
         raise _not_a_model(folder, error) from error
 
 
@@ -112,15 +109,14 @@ def answer_needs_less(quantization: str, frames: int) -> str:
     return " or ".join([*smaller[::-1], *fewer, "a shorter --max-new-tokens"])
 
 
-def _too_large(folder: str, config: Any, dtype: Any, device: str, quantization: str) -> ResourceError:
+def _too_large(folder: str, config: Any, dtype: str, device: str, quantization: str) -> ResourceError:
     """Says how large the weights are and what would be smaller."""
-    if dtype == "auto":
-        dtype = config.dtype or torch.float32
+    stored = (config.dtype or torch.float32) if dtype == "auto" else getattr(torch, dtype)
     rest = QUANTIZATIONS[QUANTIZATIONS.index(quantization) :]
     if getattr(config, "quantization_config", None) is not None:
         rest = ("none",)
     sizes = {
-        name: sum(weight_bytes(config, dtype, quantization_config(name)).values()) / 2**30
+        name: sum(weight_bytes(config, stored, quantization_config(name)).values()) / 2**30
         for name in rest
         if name == quantization or is_bitsandbytes_available()
     }

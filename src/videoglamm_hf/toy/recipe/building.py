@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
-from videoglamm_hf.prompting import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
+from videoglamm_hf.messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
 from videoglamm_hf.toy.shapes_world import vocabulary
 
 FRAME_SIZE = 96

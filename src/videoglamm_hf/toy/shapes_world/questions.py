@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...prompting import SEG_TOKEN
+from ...messages import SEG_TOKEN
 from . import facts
 from .config import COLOURS, DIRECTIONS, SHAPES, Pair
 from .randomness import Stream

@@ -1,0 +1,158 @@
+"""What each command takes: a function per command, whose docstring is the command's description.
+
+Apart from the commands themselves, so that help and mistyped options need nothing large to be imported.
+"""
+
+from argparse import ArgumentParser
+
+from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
+from ..loading.choices import DTYPES, QUANTIZATIONS
+from ..options import MASK_MODES
+
+
+def segment(parser: ArgumentParser) -> None:
+    """Asks about a video; writes the answer, an overlay and a preview.
+
+    About a folder of videos it asks one by one. Several processes share them (`torchrun --nproc-per-node N -m
+    videoglamm_hf segment FOLDER ...`), and the same command again answers only what has no answer yet.
+    """
+    parser.add_argument("video", help="video file, URL, folder of frames, or folder of videos")
+    parser.add_argument("question", help="what to ask")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder or Hub id of a converted model (default: the small one that ships, which knows coloured shapes)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder to write (default: NAME_answer beside you; of a folder of videos NAME_answers, a folder each)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output folder that exists")
+    parser.add_argument("--mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
+    parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
+    parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
+
+
+def convert(parser: ArgumentParser) -> None:
+    """Converts a checkpoint of the original VideoGLaMM to a folder that transformers loads.
+
+    The checkpoint is the release, or a language model (Phi-3, Llama) with --adapter, --internvideo2, --sam2 and
+    --clip around it. One of these three parts without --checkpoint becomes a folder of its own.
+    """
+    parser.add_argument(
+        "--checkpoint", metavar="DIR", help="folder of the original checkpoint, or of a language model (Phi-3, Llama)"
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="LoRA and trained modules laid over the checkpoint: VideoGPT+'s folder, a DeepSpeed folder, or a "
+        "consolidated state dict; again for the next one",
+    )
+    parser.add_argument(
+        "--lora-alpha",
+        type=float,
+        metavar="NUMBER",
+        help=f"LoRA's alpha where an adapter's files do not say it (default: {DEFAULT_ALPHA}, the original's)",
+    )
+    parser.add_argument(
+        "--untrained-parts",
+        action="store_true",
+        help="start projectors, [SEG] projection and the row of [SEG] at new values if no file holds them",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--clip",
+        metavar="ID_OR_DIR",
+        help=f"CLIP's folder or Hub id (default: `clip` in the checkpoint's folder, else {PUBLISHED_CLIP})",
+    )
+    parser.add_argument(
+        "--internvideo2",
+        metavar="FILE",
+        help="InternVideo2's own file, in place of the checkpoint's temporal tower",
+    )
+    parser.add_argument("--sam2", metavar="FILE", help="SAM 2's own file, in place of the checkpoint's pixel decoder")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON with any part of a VideoGlammConfig: what the tensors' shapes cannot tell",
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="dtype to store (default: the checkpoint's own)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
+
+
+def verify(parser: ArgumentParser) -> None:
+    """Checks that a model folder is whole, a line per check."""
+    parser.add_argument("folder", help="folder of a converted or fine-tuned model")
+    parser.add_argument(
+        "--no-generate", action="store_true", help="do not load the model: everything else takes little memory"
+    )
+
+
+def export(parser: ArgumentParser) -> None:
+    """Writes a model of transformers back in the layout of the original VideoGLaMM."""
+    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a converted or fine-tuned model")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--like",
+        metavar="DIR",
+        help="original checkpoint, or a folder converted from it, whose config.json and tokenizer are taken "
+        "(default: what converting kept in the model's folder `original`)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
+
+
+def push(parser: ArgumentParser) -> None:
+    """Publishes a model or an adapter on the Hugging Face Hub."""
+    parser.add_argument("folder", metavar="DIR", help="folder that save_pretrained or `videoglamm convert` wrote")
+    parser.add_argument("repo", metavar="REPO", help="USER/NAME on the Hub; made if it does not exist")
+    parser.add_argument("--private", action="store_true", help="make the repository private")
+    parser.add_argument("--variant", metavar="NAME", help="add only the weights saved with this variant name")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to push to, made if missing (default: main)")
+    parser.add_argument("--base-model", metavar="REPO", help="Hub id of the model that an adapter belongs to")
+    parser.add_argument("--license", metavar="ID", help="licence for the model card (default: apache-2.0)")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be pushed, and push nothing")
+
+
+def check_data(parser: ArgumentParser) -> None:
+    """Finds what is wrong with training data."""
+    parser.add_argument("file", help="JSONL file, one sample per line")
+
+
+def cache_features(parser: ArgumentParser) -> None:
+    """Computes what frozen towers see of a dataset, once."""
+    parser.add_argument("dataset", help="JSONL file, one sample per line")
+    parser.add_argument("output", metavar="DIR", help="folder to write; what is in it already is kept")
+    parser.add_argument("--model", required=True, metavar="DIR", help="folder or Hub id of the model to train")
+    parser.add_argument(
+        "--frames", action="store_true", help="also keep the pixel decoder's features of all mask frames"
+    )
+    parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+
+
+def memory(parser: ArgumentParser) -> None:
+    """Says how much memory a model and an answer need, without loading the model."""
+    parser.add_argument("model", nargs="?", help="folder, Hub id or config.json (default: the published sizes)")
+    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="none", help="of the weights (default: none)")
+    parser.add_argument(
+        "--dtype",
+        choices=(*DTYPES, "auto"),
+        default="auto",
+        help="precision (default: as stored; bfloat16 if that is not known)",
+    )
+    parser.add_argument("--frames", type=int, default=16, metavar="N", help="frames of the video (default: 16)")
+    parser.add_argument("--objects", type=int, default=2, metavar="N", help="objects in the answer (default: 2)")
+    parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of the answer (default: 64)")
+
+
+COMMANDS = (segment, convert, verify, export, push, check_data, cache_features, memory)
