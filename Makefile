@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(PY) examples/demo.py --output demo_output
 
 test: $(VENV)/.installed
-	OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q
+	VIDEOGLAMM_REQUIRE_SUITES=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q
 
 # What other versions of the libraries can break: numbers, generation, training, quantisation, Hub, command line.
 VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.py tests/training/test_training.py \

@@ -186,3 +186,15 @@ class TestVideoGlamm:
                 logits_processor=force_seg([1], inputs["input_ids"].shape[1]),
             )
             assert output.masks[0].shape == (1, 3, 30, 40)
+
+
+def test_visual_tokens_are_a_tuple_if_asked_and_inner_states_are_refused_by_name(model):
+    pixels = torch.zeros(1, 3, *(2 * [model.config.spatial_config.image_size]))
+    named = model.get_image_features(pixels)
+    for value, same in zip(model.get_image_features(pixels, return_dict=False), named.to_tuple(), strict=True):
+        assert torch.equal(value, same)
+    for name in ("output_hidden_states", "output_attentions"):
+        with pytest.raises(InputError, match=name):
+            model.get_image_features(pixels, **{name: True})
+        with pytest.raises(InputError, match=name):
+            model.get_video_features(pixels, pixels, **{name: True})

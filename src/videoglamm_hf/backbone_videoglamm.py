@@ -71,8 +71,6 @@ class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel)
     _can_compile_fullgraph = True
     # The loss is a mean of its micro-batch: Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
-    # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
-    _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
     def post_init(self) -> None:
         super().post_init()
@@ -109,7 +107,10 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
-    def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    @can_return_tuple
+    def get_image_features(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool = False, output_attentions: bool = False
+    ) -> BaseModelOutputWithPooling:
         r"""
         Visual tokens of pictures: every patch of the spatial tower, projected, not pooled.
 
@@ -118,16 +119,22 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
 
         Returns:
             `last_hidden_state` (the tower's patches `[I, P, C]`) and `pooler_output`
-            `[I, image_seq_length, D]`.
+            `[I, image_seq_length, D]`; a tuple with `return_dict=False`.
+
+        Raises:
+            InputError: If hidden states or attentions are asked for, which the towers themselves give.
         """
+        _refuse_inner_states(output_hidden_states, output_attentions)
         patches = self._spatial_patches(pixel_values)
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=self.spatial_projector(patches))
 
+    @can_return_tuple
     def get_video_features(
         self,
         pixel_values_videos: torch.Tensor,
         temporal_pixel_values_videos: torch.Tensor,
-        **kwargs: Any,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
     ) -> BaseModelOutputWithPooling:
         r"""
         Visual tokens of videos: the pooled spatial tokens of every frame, then the pooled temporal tokens.
@@ -139,11 +146,13 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
                 chunks of the temporal tower's `num_frames`.
 
         Returns:
-            `pooler_output` `[V, video_seq_length, D]`.
+            `pooler_output` `[V, video_seq_length, D]`; a tuple with `return_dict=False`.
 
         Raises:
-            InputError: If the number of frames is not the configured one.
+            InputError: If the number of frames is not the configured one, or hidden states or attentions are asked
+                for, which the towers themselves give.
         """
+        _refuse_inner_states(output_hidden_states, output_attentions)
         patches = self.encode_towers(None, pixel_values_videos, temporal_pixel_values_videos)
         return BaseModelOutputWithPooling(pooler_output=self.project(patches)[1])
 
@@ -409,6 +418,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         ).last_hidden_state
         # The class token, one per chunk of frames, is dropped.
         return states[:, 1:].unflatten(1, (num_frames, -1)).flatten(0, 1)
+
+
+def _refuse_inner_states(output_hidden_states: bool, output_attentions: bool) -> None:
+    if output_hidden_states or output_attentions:
+        raise InputError(
+            "output_hidden_states and output_attentions are not given with visual tokens: the towers run only "
+            "as far as needed; call spatial_tower or temporal_tower with them."
+        )
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ of VideoGLaMM. Source of the rules: the original `videogpt_plus/model/internvide
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_internvideo2 import InternVideo2Config
 from .errors import InputError
@@ -140,6 +142,8 @@ class InternVideo2PreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    # What `output_hidden_states` and `output_attentions` gather.
+    _can_record_outputs = {"hidden_states": InternVideo2Layer, "attentions": InternVideo2Attention}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -173,21 +177,19 @@ class InternVideo2Model(InternVideo2PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.patch_embedding
 
-    def forward(
-        self,
-        pixel_values: torch.Tensor,
-        feature_layer: int = -1,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        **kwargs,
-    ) -> BaseModelOutput | tuple:
+    @capture_outputs
+    def forward(self, pixel_values: torch.Tensor, feature_layer: int = -1, **kwargs: Any) -> BaseModelOutput:
         r"""
         Args:
             pixel_values (`torch.Tensor` of shape `(B, T, 3, image_size, image_size)`): Normalised frames, `T`
                 equal to `config.num_frames`.
             feature_layer (`int`, defaults to -1): Which hidden state to return, counted as in
                 `hidden_states`: -1 is after the last block, -2 before it. Later blocks are not run.
-            output_hidden_states (`bool`, *optional*): Also return the hidden states up to `feature_layer`.
+            output_hidden_states (`bool`, *optional*): Also return the hidden states up to `feature_layer`, the
+                embeddings first.
+            output_attentions (`bool`, *optional*): Also return the attention weights of the blocks that ran,
+                `(B, heads, L, L)` each; only the `eager` implementation has them.
+            return_dict (`bool`, *optional*): False gives a tuple.
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(B, L, C)`, class token first; no final norm,
@@ -210,15 +212,9 @@ class InternVideo2Model(InternVideo2PreTrainedModel):
         cls_token, position = self.cls_token.to(patches.device), self.position_embedding.to(patches.device)
         hidden_states = torch.cat([cls_token.expand(patches.shape[0], -1, -1), patches], dim=1) + position
 
-        all_hidden_states = (hidden_states,)
         for layer in self.layers[:num_layers]:
             hidden_states = layer(hidden_states, **kwargs)
-            if output_hidden_states:
-                all_hidden_states += (hidden_states,)
-        output = BaseModelOutput(
-            last_hidden_state=hidden_states, hidden_states=all_hidden_states if output_hidden_states else None
-        )
-        return output.to_tuple() if return_dict is False else output
+        return BaseModelOutput(last_hidden_state=hidden_states)
 
 
 __all__ = ["InternVideo2Model", "InternVideo2PreTrainedModel"]

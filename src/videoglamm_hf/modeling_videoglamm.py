@@ -73,6 +73,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         "model.spatial_projector",
         "model.temporal_projector",
     ]
+    # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
+    _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)

@@ -8,7 +8,7 @@ Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample,
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ TEXT_OPTIONS: dict[str, Any] = {
     "return_tensors": "pt",
 }
 _ROLES = ("system", "user", "assistant")
+# Parts as OpenAI's interface names them.
+_OPENAI_TYPES = {"image_url": "image", "video_url": "video"}
 
 
 @dataclass
@@ -87,6 +89,13 @@ class VideoGlammProcessor(ProcessorMixin):
 
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoProcessor"
+    # Frames differ in number from sample to sample.
+    skip_tensor_conversion = [
+        *ProcessorMixin.skip_tensor_conversion,
+        "grounding_frames",
+        "frame_timestamps",
+        "encoded_videos",
+    ]
 
     def __init__(
         self,
@@ -191,7 +200,8 @@ class VideoGlammProcessor(ProcessorMixin):
         Args:
             conversation: Messages `{"role": "user" | "assistant" | "system", "content": str | parts}`; a part
                 is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url": ...}` or
-                `{"type": "image", "image" | "path" | "url": ...}`. A video is what
+                `{"type": "image", "image" | "path" | "url": ...}`; also objects with these fields, and OpenAI's
+                `{"type": "image_url", "image_url": {"url": ...}}`. A video is what
                 [`~clip_sources.open_clip`] takes, a clip, or an [`EncodedVideo`], which is not decoded or seen
                 again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
                 `end_time`). At most one video or picture per conversation; it is moved to the start of its user turn,
@@ -232,7 +242,7 @@ class VideoGlammProcessor(ProcessorMixin):
         given |= {"image_start_end": self.image_start_end}
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
         text, images, videos = self._options(_once(processor_kwargs or {}, kwargs), extra=sorted(variables))
-        batched = not isinstance(conversation[0], dict)
+        batched = isinstance(conversation[0], (list, tuple))
         conversations = [_checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
         rendered = [
             render_messages(messages, template, add_generation_prompt=add_generation_prompt, **given)
@@ -478,11 +488,13 @@ class VideoGlammProcessor(ProcessorMixin):
         check_names(given.pop("audio_kwargs", None) or {}, (), "of audio, which the model does not hear")
         for name, value in _once(common, given).items():
             check_names([name], (*TEXT_OPTIONS, *VIDEO_OPTIONS, *extra), "of the processor")
-            options["text_kwargs" if name in TEXT_OPTIONS else "videos_kwargs"].setdefault(name, value)
+            group = "text_kwargs" if name in TEXT_OPTIONS else "videos_kwargs"
+            options[group] = _once(options[group], {name: value})
         kinds = {own["return_tensors"] for own in options.values() if "return_tensors" in own}
         if len(kinds) > 1:
             raise InputError(f"return_tensors is given as {sorted(map(str, kinds))}; give it once.")
         text = {**TEXT_OPTIONS, **options["text_kwargs"]}
+        text["padding_side"] = text["padding_side"] or TEXT_OPTIONS["padding_side"]
         text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
         check_return_tensors(text["return_tensors"])
         for group in ("images_kwargs", "videos_kwargs"):
@@ -666,9 +678,10 @@ def _checked_messages(messages: Sequence[dict[str, Any]], index: int) -> list[di
     if not messages:
         raise InputError(f"{where} has no messages; give at least one user message.")
     checked = []
-    for position, message in enumerate(messages):
+    for position, given in enumerate(messages):
         place = f"{where}, message {position}"
-        if not isinstance(message, dict) or not {"role", "content"} <= set(message):
+        message = _as_dict(given)
+        if message is None or not {"role", "content"} <= set(message):
             raise InputError(f"{place} must be a dict with 'role' and 'content'.")
         role, content = message["role"], message["content"]
         if role not in _ROLES:
@@ -687,12 +700,25 @@ def _checked_messages(messages: Sequence[dict[str, Any]], index: int) -> list[di
     return checked
 
 
-def _checked_part(part: Any, role: str, place: str) -> dict[str, Any]:
-    kind = part.get("type") if isinstance(part, dict) else None
+def _as_dict(given: Any) -> dict[str, Any] | None:
+    """A message or part as a dict without its Nones, also of an object with fields; None if it is neither."""
+    fields = given if isinstance(given, Mapping) else getattr(given, "__dict__", None)
+    return None if fields is None else {name: value for name, value in fields.items() if value is not None}
+
+
+def _checked_part(given: Any, role: str, place: str) -> dict[str, Any]:
+    part = _as_dict(given) or {}
+    kind = part.get("type")
+    if kind in _OPENAI_TYPES and kind in part:
+        source = _as_dict(part[kind])
+        part = {"type": _OPENAI_TYPES[kind], "url": part[kind] if source is None else source.get("url")}
+        kind = part["type"]
     if kind == "text" and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if kind not in ("video", "image"):
-        raise InputError(f"{place} must be a dict of type 'text' (with 'text'), 'video' or 'image'; got {part!r:.80}.")
+        raise InputError(
+            f"{place} must be a dict of type 'text' (with 'text'), 'video' or 'image'; got {given!r:.80}."
+        )
     if role != "user":
         raise InputError(f"{place}: a {kind} belongs to a user message, not to a {role} one.")
     sources = [part[key] for key in (kind, "path", "url") if part.get(key) is not None]

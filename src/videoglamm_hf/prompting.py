@@ -121,7 +121,8 @@ def render_messages(
     """Renders a conversation, keeping typed text apart from what the template writes.
 
     Args:
-        messages: `{"role", "content": [{"type": "text" | "image" | "video", ...}]}`.
+        messages: `{"role", "content": [{"type": "text" | "image" | "video", ...}]}`. Of pictures and videos the
+            template sees the type, and the `url` if they are given by one.
         chat_template: A jinja template; assistant turns inside `{% generation %}` count as answers.
 
     Returns:
@@ -132,9 +133,10 @@ def render_messages(
     for message in messages:
         content = []
         for part in message["content"]:
-            if part["type"] == "text":
-                content.append({"type": "text", "text": _STAND_IN.format(len(typed))})
-                typed.append((part["text"], message["role"]))
+            key, words = ("text", part["text"]) if part["type"] == "text" else ("url", part.get("source"))
+            if isinstance(words, str):
+                content.append({"type": part["type"], key: _STAND_IN.format(len(typed))})
+                typed.append((words, message["role"]))
             else:
                 content.append({"type": part["type"]})
         stand_ins.append({"role": message["role"], "content": content})
