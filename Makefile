@@ -22,7 +22,7 @@ test: $(VENV)/.installed
 VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.py tests/training/test_training.py \
 	tests/loading/test_quantization.py tests/loading/test_device_maps.py tests/hub/test_loading.py tests/cli/test_cli.py
 
-.venv-oldest/.installed: pyproject.toml tests/lower_bounds.py
+.venv-oldest/.installed: pyproject.toml constraints.txt tests/lower_bounds.py
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	$(PYTHON) tests/lower_bounds.py > .venv-oldest/lower_bounds.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -37,7 +37,7 @@ test-oldest: .venv-oldest/.installed
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
-		torch==2.13.0 --editable ".[dev]"
+		$(shell grep '^torch==' constraints.txt) --editable ".[dev]"
 	OMP_WAIT_POLICY=PASSIVE .venv-newest/bin/python -m pytest -q -m "not slow" $(VERSION_TESTS)
 
 parity: $(VENV)/.installed

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import tomllib
 
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-# The oldest build for the CPU that the tests run with.
-TORCH = "torch==2.13.0"
+ROOT = Path(__file__).parents[1]
 
 
 def pins() -> list[str]:
-    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = sum(project["optional-dependencies"].values(), project["dependencies"])
     found = (re.match(r"([\w-]+)>=([\d.]+)", requirement) for requirement in requirements)
-    return sorted({f"{m[1]}=={m[2]}" for m in found if m and m[1] != "torch"} | {TORCH})
+    # Older builds of torch on the index are for CUDA: the tested one stays.
+    torch = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[0]
+    return sorted({f"{m[1]}=={m[2]}" for m in found if m and m[1] != "torch"} | {torch})
 
 
 if __name__ == "__main__":

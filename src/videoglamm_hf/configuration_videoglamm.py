@@ -10,6 +10,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 )
 
 from .configuration_internvideo2 import InternVideo2Config
+from .transformers_versions import CACHE_NAMES
 
 # Which class of which file the Auto classes take where this package is not installed (`trust_remote_code=True`).
 AUTO_MAP = {
@@ -181,8 +182,7 @@ class VideoGlammConfig(PreTrainedConfig):
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoConfig"
     keys_to_ignore_at_inference = [
-        "cache",
-        "past_key_values",
+        *CACHE_NAMES,
         "image_hidden_states",
         "video_hidden_states",
         "ce_loss",

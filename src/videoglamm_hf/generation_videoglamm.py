@@ -224,7 +224,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             )
         pixels = {name: own for name, own in pixels.items() if own is not None}
         patches = {name: own for name, own in patches.items() if own is not None and len(own)}
-        read = _cached_length(input_ids, kwargs)
+        read = _fit_cache(input_ids, kwargs)
         if not _has_visuals(input_ids[:, read:], self.config) and (read or not (pixels or patches)):
             return kwargs
         if self._config_of(kwargs).prefill_chunk_size or kwargs.get("prefill_chunk_size"):
@@ -350,8 +350,8 @@ def _with_the_last(wanted: bool | int | Sequence[int] | None) -> bool | int | li
     return [*(wanted if isinstance(wanted, Sequence) else [wanted]), -1] if wanted else -1
 
 
-def _cached_length(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> int:
-    """How many tokens of the prompt the cache given holds already; one used before is cut back to the prompt."""
+def _fit_cache(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> int:
+    """Cuts a given cache that was used before back to the prompt; how many tokens of the prompt it holds."""
     cache = next((kwargs[name] for name in CACHE_NAMES if kwargs.get(name) is not None), None)
     mask = kwargs.get("attention_mask")
     if cache is None or (mask is not None and mask.shape[1] != input_ids.shape[1]):

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import nn
 
 from videoglamm_hf import InternVideo2Config, VideoGlammConfig
 
@@ -133,7 +132,3 @@ def model_inputs(config: VideoGlammConfig, batch: int = BATCH) -> dict[str, torc
         "pixel_values_videos": torch.randn(batch, TOWER_FRAMES, 3, SPATIAL_SIZE, SPATIAL_SIZE),
         "temporal_pixel_values_videos": clips(batch),
     }
-
-
-def parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -6,8 +6,7 @@ transformers; its hash is checked by pip. What an sdist holds of `tests/` are th
 So no release has `tests/generation` (`GenerationTesterMixin`), `tests/exporters` (`ExportTesterMixin`),
 `tests/pipelines` or `tests/utils`: looked for in 4.16.2, 4.20.1, 4.30.2, 4.40.2, 4.45.2, 4.48.3, 4.50.3, 4.57.6 and
 in the releases from 5.0 to 5.24. The flat files import the first two, so `stand_ins` takes their place. A folder
-`tests` of a checkout of transformers has everything; name it in `VIDEOGLAMM_TRANSFORMERS_TESTS`, and the suites of
-generation and export run as well.
+`tests` of a checkout of transformers serves in place of the cache; name it in `VIDEOGLAMM_TRANSFORMERS_TESTS`.
 """
 
 import importlib
@@ -133,15 +132,3 @@ def suite(name: str) -> ModuleType:
             raise
         pytest.skip(str(error), allow_module_level=True)
     return importlib.import_module(f"{PACKAGE}.{name}")
-
-
-def deep_suite(name: str) -> ModuleType:
-    """A module in a folder below `tests/`, which no source distribution has; skips the calling module without it."""
-    module = suite(name)
-    if getattr(module, "IS_STAND_IN", False):
-        pytest.skip(
-            f"no source distribution of transformers holds {name.replace('.', '/')}.py; {CHECKOUT_VARIABLE} may name "
-            "a checkout's folder tests",
-            allow_module_level=True,
-        )
-    return module

@@ -40,7 +40,6 @@ def stand_in_for_missing(package: str, folder: Path) -> None:
         above = sys.modules.setdefault(f"{package}.{parent}", ModuleType(f"{package}.{parent}"))
         above.__path__ = []
         module = ModuleType(f"{package}.{name}")
-        module.IS_STAND_IN = True
         vars(module).update(contents)
         sys.modules[module.__name__] = module
     # Imported by its bare name, from a folder beside `tests` that an sdist lacks.

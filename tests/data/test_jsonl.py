@@ -15,8 +15,7 @@ from torch.utils.data import DataLoader
 from tests.data.builders import HEIGHT, LEFT, RIGHT, TOP, WIDTH, conversation, plain_rle, rle, sample, write_frames
 from tests.data.test_sample import BAD, JSON
 from videoglamm_hf import InputError, MediaError
-from videoglamm_hf.data import JsonlDataset, check_sample, validate_jsonl, write_jsonl
-from videoglamm_hf.data import jsonl as jsonl_module
+from videoglamm_hf.data import JsonlDataset, check_sample, jsonl_lines, validate_jsonl, write_jsonl
 from videoglamm_hf.errors import OutputError
 from videoglamm_hf.render.video_encoding import write_mp4
 
@@ -289,7 +288,7 @@ def test_files_that_are_no_jsonl(folder, monkeypatch):
     path.write_bytes(b"\xff\xfe\n\x00\n")
     problems = validate_jsonl(path)
     assert problems[0] == f"{path}:1: line: is not UTF-8 text at byte 1" and len(problems) == 2
-    monkeypatch.setattr(jsonl_module, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(jsonl_lines, "MAX_LINE_BYTES", 1000)
     lines(folder, "x" * 5000, sample(note="y" * 400), "z" * 999)
     assert [problem.split(": ", 1)[1][:18] for problem in validate_jsonl(path)] == [
         "line: is longer th",

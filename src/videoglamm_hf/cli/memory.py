@@ -7,14 +7,14 @@ import torch
 
 from ..configuration_videoglamm import VideoGlammConfig
 from ..loading.memory_estimate import MemoryEstimate, estimate_memory
-from ..loading.models import load_config, quantization_config
+from ..loading.models import load_config, named_dtype, quantization_config
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the table."""
     # A config on its own has no weights beside it that could be quantised already.
     config = VideoGlammConfig() if arguments.model is None else load_config(arguments.model, arguments.quantization)
-    dtype = (config.dtype or torch.bfloat16) if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
+    dtype = named_dtype(arguments.dtype, config, torch.bfloat16)
     estimate = estimate_memory(
         config,
         dtype,

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from ..errors import InputError
 from ..messages import SEG_TOKEN
 from .annotations import checked_index, existing_frames, load_json, member, typed
@@ -19,7 +21,7 @@ QUESTIONS = (
 )
 
 
-class GcgDataset:
+class GcgDataset(Dataset[dict[str, Any]]):
     """Videos with grounded captions, in the layout of VideoGLaMM's own annotations (their BURST and YTVIS part):
 
         {

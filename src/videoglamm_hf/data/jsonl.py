@@ -6,23 +6,23 @@ the file's folder, and masks are COCO run-length encodings. Empty lines are pass
 
 import json
 import os
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from torch.utils.data import Dataset
+
 from ..errors import InputError, MediaError, VideoGlammError
+from ..media_files import is_url
 from ..output_files import explained_writes, replacing_file
 from .annotations import checked_index
+from .jsonl_lines import lines_of, located, missing_media, parse_line
 from .masks import compressed
-from .sample import Problem, check_sample, is_path, listed, sample_problems
-
-MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from filling the memory
-_URL = re.compile(r"https?://", re.IGNORECASE)
+from .sample import check_sample, is_path, listed, sample_problems
 
 
-class JsonlDataset:
+class JsonlDataset(Dataset[dict[str, Any]]):
     """The samples of a JSONL file.
 
     `dataset[i]` finds its line by an index of offsets, made when it is first needed; `for sample in dataset` reads
@@ -120,64 +120,6 @@ def write_jsonl(path: str | os.PathLike[str], samples: Iterable[dict[str, Any]])
     return count
 
 
-def lines_of(file: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
-    """Offset, number from 1 and bytes of each line that is not blank; None for one that is too long."""
-    offset, number = file.tell(), 0
-    while line := file.readline(MAX_LINE_BYTES):
-        number += 1
-        size, part = len(line), line
-        while len(part) == MAX_LINE_BYTES and not part.endswith(b"\n"):
-            part = file.readline(MAX_LINE_BYTES)
-            size += len(part)
-        if size > len(line):
-            yield offset, number, None
-        elif line.strip():
-            yield offset, number, line
-        offset += size
-
-
-def parse_line(line: bytes | None) -> tuple[Any, Problem | None]:
-    """What a line holds, and why it cannot be read, if so."""
-    if line is None:
-        return None, ("line", f"is longer than {MAX_LINE_BYTES} bytes; write one sample per line")
-    try:
-        return json.loads(line.decode("utf-8"), parse_constant=_refuse), None
-    except UnicodeDecodeError as error:
-        return None, ("line", f"is not UTF-8 text at byte {error.start + 1}")
-    except json.JSONDecodeError as error:
-        return None, ("line", f"is not JSON: {error.msg} at character {error.pos + 1}")
-    except (ValueError, RecursionError) as error:
-        return None, ("line", f"is not JSON: {error}")
-
-
-def located(path: str, folder: Path) -> str:
-    """Where a path of a line leads: URLs and absolute paths as they are, others from the file's folder."""
-    return path if _URL.match(path) else str(folder / path)
-
-
-def media_paths(sample: dict[str, Any]) -> list[tuple[str, str]]:
-    """Field and path of each file a sample names."""
-    found = []
-    for kind in ("video", "image"):
-        media = sample.get(kind)
-        if isinstance(media, list):
-            found += [(f"{kind}[{i}]", path) for i, path in enumerate(media)]
-        elif media is not None:
-            found.append((kind, media))
-    return [(field, path) for field, path in found if not _URL.match(path)]
-
-
-def missing_media(sample: dict[str, Any]) -> Iterator[Problem]:
-    """Files of a sample that do not exist."""
-    for field, path in media_paths(sample):
-        if not os.path.exists(path):
-            yield field, f"{path}: no such file or folder; paths start from the folder of the JSONL file"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")
-
-
 def _with_media(sample: dict[str, Any], change: Callable[[Any], str]) -> dict[str, Any]:
     """A sample with every path changed by a function."""
     changed = dict(sample)
@@ -220,7 +162,7 @@ def _line(sample: Any, folder: Path, where: str) -> str:
 
 def _relative(path: str | os.PathLike[str], folder: Path) -> str:
     name = os.fspath(path)
-    if _URL.match(name):
+    if is_url(name):
         return name
     absolute = os.path.abspath(name)
     try:

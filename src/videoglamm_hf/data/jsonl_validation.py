@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import VideoGlammError
 from ..media_files import media_errors
-from .jsonl import lines_of, located, missing_media, parse_line
+from .jsonl_lines import lines_of, located, missing_media, parse_line
 from .sample import Problem, mismatches, sample_problems
 
 

@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from ..errors import InputError
 from .annotations import checked_index, existing_frames, load_json, member, typed
 from .masks import united
@@ -11,7 +13,7 @@ from .referring import ANSWER, QUESTIONS, Expression, pick, read_expressions, re
 NO_OBJECT = "There is no such object in this video."
 
 
-class MevisDataset:
+class MevisDataset(Dataset[dict[str, Any]]):
     """One split of MeViS (Ding et al., ICCV 2023), as published:
 
         <root>/JPEGImages/<video>/<frame>.jpg

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from ..errors import InputError, MediaError
 from .annotations import checked_index, existing_frames, read_object_ids
@@ -12,7 +13,7 @@ from .referring import ANSWER, QUESTIONS, Expression, pick, read_expressions, re
 from .rle import encode_rle
 
 
-class RefYoutubeVosDataset:
+class RefYoutubeVosDataset(Dataset[dict[str, Any]]):
     """One split of Refer-YouTube-VOS (Seo et al., ECCV 2020), as published:
 
         <root>/meta_expressions/<split>/meta_expressions.json    expressions with "obj_id": "1"

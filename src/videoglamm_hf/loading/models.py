@@ -109,9 +109,14 @@ def answer_needs_less(quantization: str, frames: int) -> str:
     return " or ".join([*smaller[::-1], *fewer, "a shorter --max-new-tokens"])
 
 
+def named_dtype(name: str, config: Any, unknown: torch.dtype) -> torch.dtype:
+    """The dtype of a name in `DTYPES`; of `auto` the one a config says is stored, or `unknown`."""
+    return (config.dtype or unknown) if name == "auto" else getattr(torch, name)
+
+
 def _too_large(folder: str, config: Any, dtype: str, device: str, quantization: str) -> ResourceError:
     """Says how large the weights are and what would be smaller."""
-    stored = (config.dtype or torch.float32) if dtype == "auto" else getattr(torch, dtype)
+    stored = named_dtype(dtype, config, torch.float32)
     rest = QUANTIZATIONS[QUANTIZATIONS.index(quantization) :]
     if getattr(config, "quantization_config", None) is not None:
         rest = ("none",)
