@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.conftest import FIXTURES
-from videoglamm_hf.prompting import PHI3_CHAT_TEMPLATE, PromptEncoder, parse_grounded_text, render_messages
+from videoglamm_hf.chat_templates import PHI3_CHAT_TEMPLATE, render_messages
+from videoglamm_hf.grounded_answer import parse_grounded_text
+from videoglamm_hf.prompting import PromptEncoder
 
 
 @pytest.fixture(scope="module")

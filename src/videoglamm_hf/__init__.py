@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .errors import CheckpointError, HubError, InputError, MediaError, OutputError, ResourceError, VideoGlammError
     from .frame_sampling import FrameSampling
     from .generation_videoglamm import VideoGlammGenerateOutput
+    from .grounded_answer import GroundedAnswer, Phrase
     from .image_processing_videoglamm import VideoGlammImageProcessor
     from .modeling_internvideo2 import InternVideo2Model
     from .modeling_videoglamm import VideoGlammForGroundedGeneration, VideoGlammModel
     from .packed_masks import PackedMasks
-    from .processing_videoglamm import GroundedAnswer, VideoGlammProcessor
-    from .prompting import Phrase
+    from .processing_videoglamm import VideoGlammProcessor
     from .tracking import FrameMasks
     from .video_processing_videoglamm import VideoGlammVideoProcessor
 

@@ -1,5 +1,188 @@
-"""What a conversation is made of."""
+"""What a conversation is made of, and whether something is one.
+
+A conversation is a list of messages `{"role": ..., "content": ...}`; its content is text or a list of parts
+`{"type": "text" | "video" | "image", ...}`. [`message_problems`] says what is wrong with one, for the processor and
+for training samples alike.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .errors import InputError
+from .frame_sampling import SAMPLING_OPTIONS
+from .options import check_names
 
 IMAGE_TOKEN = "<image>"
 VIDEO_TOKEN = "<video>"
 SEG_TOKEN = "[SEG]"
+
+ROLES = ("system", "user", "assistant")
+VISUALS = ("video", "image")
+# Where a part may say what its video or picture is, beside the name of its type.
+SOURCES = ("path", "url")
+# Parts as OpenAI's interface names them.
+_OPENAI_TYPES = {"image_url": "image", "video_url": "video"}
+
+# Where something is wrong, as in `messages[1].content[0].text`, and what.
+Problem = tuple[str, str]
+
+
+def message_problems(conversation: Any, where: str = "messages") -> Iterator[Problem]:
+    """Everything that keeps a conversation from being rendered; never raises, whatever it is given.
+
+    Args:
+        conversation: What should be a list of messages.
+        where: What places call it.
+    """
+    if not is_list(conversation) or not conversation:
+        yield where, "must be a list of messages; give at least one of the user"
+        return
+    for i, message in enumerate(conversation):
+        place = f"{where}[{i}]"
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if not isinstance(role, str) or role not in ROLES:
+            found = f", not with role {role!r:.40}" if role is not None else ""
+            yield place, f"must be a dict with 'role' ({', '.join(ROLES)}) and 'content'{found}"
+            return
+        if role == "system" and i > 0:
+            yield f"{place}.role", "'system' cannot be here; only the first message can be one of the system"
+        content = message.get("content")
+        if not isinstance(content, str) and not is_list(content):
+            yield f"{place}.content", f"must be text or a list of parts, not {type(content).__name__}"
+            continue
+        parts = parts_of(content)
+        problems = [p for j, part in enumerate(parts) for p in _part_problems(part, f"{place}.content[{j}]")]
+        yield from problems
+        if problems:
+            continue
+        if not any(part["type"] == "text" and part["text"].strip() for part in parts):
+            yield f"{place}.content", "has no text; ask or answer something"
+
+
+def visual_problems(conversation: Sequence[dict[str, Any]], where: str) -> Iterator[Problem]:
+    """Videos and pictures where a conversation without other problems cannot have them."""
+    visuals = 0
+    for i, message in enumerate(conversation):
+        for j, part in enumerate(parts_of(message["content"])):
+            visuals += part["type"] != "text"
+            if part["type"] != "text" and message["role"] != "user":
+                place, role = f"{where}[{i}].content[{j}]", message["role"]
+                yield place, f"a {part['type']} belongs to a user message, not to a {role} one"
+    if visuals > 1:
+        yield where, f"has {visuals} videos or images; the model answers about one at a time"
+
+
+def checked_messages(conversation: Any, index: int) -> list[dict[str, Any]]:
+    """A conversation as the processor reads it: dicts with a list of parts, what each visual is under `source`.
+
+    Args:
+        conversation: Messages, or objects with their fields; parts may be OpenAI's.
+        index: The number of the conversation, for what messages call it.
+
+    Raises:
+        InputError: For the first of [`message_problems`], a visual that is given not at all or twice, and an option
+            that a part cannot have.
+    """
+    where = f"Conversation {index}: messages"
+    plain = [_plain(message) for message in conversation] if is_list(conversation) else conversation
+    # The second is only asked if the first finds nothing.
+    for problems in (message_problems, visual_problems):
+        for place, problem in problems(plain, where):
+            raise InputError(f"{place}: {problem}.")
+    if not any(message["role"] == "user" for message in plain):
+        raise InputError(f"{where}: has no user message.")
+    return [
+        {
+            "role": message["role"],
+            "content": [
+                _sourced(part, f"{where}[{i}].content[{j}]") for j, part in enumerate(parts_of(message["content"]))
+            ],
+        }
+        for i, message in enumerate(plain)
+    ]
+
+
+def parts_of(content: Any) -> list[Any]:
+    """The content of a message as a list of parts."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def visual_of(messages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The part of checked messages that is a video or picture, or None."""
+    parts = (part for message in messages for part in message["content"])
+    return next((part for part in parts if part["type"] != "text"), None)
+
+
+def with_source(messages: Sequence[dict[str, Any]], source: Any) -> list[dict[str, Any]]:
+    """Messages whose video or picture part has this as its source."""
+    return [
+        {
+            **message,
+            "content": [
+                {"type": part["type"], part["type"]: source} if part.get("type") in VISUALS else part
+                for part in parts_of(message["content"])
+            ],
+        }
+        for message in messages
+    ]
+
+
+def is_list(value: Any) -> bool:
+    """Whether something is a list of others, not a text."""
+    return isinstance(value, (list, tuple))
+
+
+def _part_problems(part: Any, where: str) -> Iterator[Problem]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text":
+        text = part.get("text")
+        if not isinstance(text, str):
+            yield f"{where}.text", f"must be text, not {type(text).__name__}"
+        elif not _is_unicode(text):
+            yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
+    elif kind not in VISUALS:
+        yield where, f"must be a dict of type 'text' (with 'text'), 'video' or 'image', not {part!r:.80}"
+
+
+def _plain(message: Any) -> Any:
+    """A message as a dict, its parts too; what is none stays as it is."""
+    fields = _fields(message)
+    if fields is None or not is_list(fields.get("content")):
+        return message if fields is None else fields
+    return {**fields, "content": [_plain_part(part) for part in fields["content"]]}
+
+
+def _plain_part(part: Any) -> Any:
+    fields = _fields(part)
+    kind = fields.get("type") if fields else None
+    if isinstance(kind, str) and kind in _OPENAI_TYPES and kind in fields:
+        source = _fields(fields[kind])
+        return {"type": _OPENAI_TYPES[kind], "url": fields[kind] if source is None else source.get("url")}
+    return part if fields is None else fields
+
+
+def _fields(given: Any) -> dict[str, Any] | None:
+    """The fields of a dict or object that are not None; None if it has no fields."""
+    fields = given if isinstance(given, Mapping) else getattr(given, "__dict__", None)
+    return None if fields is None else {name: value for name, value in fields.items() if value is not None}
+
+
+def _sourced(part: dict[str, Any], place: str) -> dict[str, Any]:
+    """A part with what its video or picture is under `source`."""
+    kind = part["type"]
+    if kind == "text":
+        return {"type": "text", "text": part["text"]}
+    given = [name for name in (kind, *SOURCES) if part.get(name) is not None]
+    if len(given) != 1:
+        raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path' or 'url'.")
+    options = SAMPLING_OPTIONS if kind == "video" else ()
+    check_names(part, (*options, "type", kind, *SOURCES), f"in {place}, a {kind}")
+    return {**{name: part[name] for name in options if name in part}, "type": kind, "source": part[given[0]]}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

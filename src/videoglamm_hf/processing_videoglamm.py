@@ -7,67 +7,29 @@ Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample,
 """
 
 import copy
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from jinja2 import Environment, meta
 from transformers import BatchFeature, ProcessorMixin
 
+from .chat_templates import PHI3_CHAT_TEMPLATE, open_ended, render_messages, template_variables
 from .clip import ArrayClip, SampledClip
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
 from .encoded_video import EncodedVideo
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
+from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
-from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN
-from .options import check_names, check_return_tensors
-from .prompting import PHI3_CHAT_TEMPLATE, Phrase, PromptEncoder, parse_grounded_text, render_messages
+from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
+from .options import check_names
+from .processor_options import TEXT_OPTIONS, merged, sorted_options
+from .prompt_tokens import check_context, continued, token_inputs
+from .prompting import PromptEncoder
 from .transformers_versions import CACHE
-from .video_processing_videoglamm import VIDEO_OPTIONS, VideoGlammVideoProcessor, video_list
-
-# Options of the words of a prompt, with their defaults.
-TEXT_OPTIONS: dict[str, Any] = {
-    "padding": True,
-    "padding_side": "left",
-    "truncation": False,
-    "max_length": None,
-    "return_tensors": "pt",
-}
-_ROLES = ("system", "user", "assistant")
-# Parts as OpenAI's interface names them.
-_OPENAI_TYPES = {"image_url": "image", "video_url": "video"}
-
-
-@dataclass
-class GroundedAnswer:
-    """One sample's answer.
-
-    Attributes:
-        text: The answer without markup.
-        raw_text: The answer as generated, `<p>`, `</p>` and `[SEG]` included.
-        phrases: Phrases of `text` with their character spans and the object each names.
-        masks: bool `[num_objects, T, H, W]` at the video's own size.
-        object_scores: float32 `[num_objects, T]`, logits of the object being in the frame.
-        timestamps: Seconds of each frame, `[T]`.
-    """
-
-    text: str
-    raw_text: str
-    phrases: list[Phrase]
-    masks: torch.Tensor
-    object_scores: torch.Tensor
-    timestamps: list[float]
-
-    @property
-    def labels(self) -> list[str]:
-        """A name for every object: its phrase, or `object n`."""
-        names = {phrase.object_index: phrase.text for phrase in self.phrases}
-        return [names.get(i, f"object {i + 1}") for i in range(len(self.masks))]
+from .video_processing_videoglamm import VideoGlammVideoProcessor, video_list
+from .visual_inputs import is_encoded, visual_inputs
 
 
 class VideoGlammProcessor(ProcessorMixin):
@@ -234,22 +196,22 @@ class VideoGlammProcessor(ProcessorMixin):
         if add_generation_prompt and continue_final_message:
             raise InputError("Give add_generation_prompt or continue_final_message, not both.")
         template = self._template(chat_template)
-        variables = _variables(template)
+        variables = template_variables(template)
         given = {name: own for name, own in (("tools", tools), ("documents", documents)) if own is not None}
         for name in given:
             if name not in variables:
                 raise InputError(f"{name} cannot be used: the chat template has no place for them.")
         given |= {"image_start_end": self.image_start_end}
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
-        text, images, videos = self._options(_once(processor_kwargs or {}, kwargs), extra=sorted(variables))
+        text, videos = sorted_options(merged(processor_kwargs or {}, kwargs), extra=sorted(variables))
         batched = isinstance(conversation[0], (list, tuple))
-        conversations = [_checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
+        conversations = [checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
         rendered = [
             render_messages(messages, template, add_generation_prompt=add_generation_prompt, **given)
             for messages in conversations
         ]
         if continue_final_message:
-            rendered = [_open_ended(parts, i) for i, parts in enumerate(rendered)]
+            rendered = [open_ended(parts, i) for i, parts in enumerate(rendered)]
         encoder = self._prompt_encoder()
         if not tokenize:
             for i, parts in enumerate(rendered):
@@ -261,9 +223,9 @@ class VideoGlammProcessor(ProcessorMixin):
             strings = ["".join(text for text, _, _ in parts) for parts in rendered]
             return strings if batched else strings[0]
 
-        visuals = [_only_visual(messages, i) for i, messages in enumerate(conversations)]
+        visuals = [visual_of(messages) for messages in conversations]
         prompts = [encoder.pieces(parts) for parts in rendered]
-        inputs = self._inputs(encoder, prompts, visuals, text, images, videos, return_assistant_tokens_mask)
+        inputs = self._inputs(encoder, prompts, visuals, text, videos, return_assistant_tokens_mask)
         return inputs if return_dict else inputs["input_ids"]
 
     def __call__(
@@ -298,7 +260,7 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError("audio cannot be used: the model does not hear.")
         if text is None:
             raise InputError("There is no text; ask something about the video or picture.")
-        text_options, images_options, videos_options = self._options(_once(kwargs))
+        text_options, videos_options = sorted_options(kwargs)
         texts = [text] if isinstance(text, str) else list(text)
         queues = {"video": video_list(videos), "image": flat_images(images)}
         encoder = self._prompt_encoder()
@@ -316,7 +278,7 @@ class VideoGlammProcessor(ProcessorMixin):
         left = {kind: len(queue) for kind, queue in queues.items() if queue}
         if left:
             raise InputError(f"More videos or pictures than placeholders in the texts: {left} left over.")
-        return self._inputs(encoder, prompts, visuals, text_options, images_options, videos_options, False)
+        return self._inputs(encoder, prompts, visuals, text_options, videos_options, False)
 
     def sample_inputs(
         self,
@@ -349,8 +311,8 @@ class VideoGlammProcessor(ProcessorMixin):
         for i, (own, clip) in enumerate(zip(conversations, clips, strict=True)):
             found = set()
             for messages in own:
-                checked = _checked_messages(with_source(messages, clip), i)
-                visual = _only_visual(checked, i)
+                checked = checked_messages(with_source(messages, clip), i)
+                visual = visual_of(checked)
                 found.add(visual["type"] if visual else None)
                 parts = self._rendered(checked, add_generation_prompt=False)
                 prompts.append(encoder.pieces(parts))
@@ -363,7 +325,7 @@ class VideoGlammProcessor(ProcessorMixin):
             kinds.append(found.pop())
         inputs = self._token_inputs(encoder, prompts, {**TEXT_OPTIONS, "padding_side": padding_side}, True)
         if pixel_streams:
-            inputs |= self._visual_inputs(clips, kinds)
+            inputs |= visual_inputs(clips, kinds, self.image_processor, self.video_processor)
         inputs = BatchFeature(inputs)
         inputs["sample_index"] = torch.tensor(sample_index)
         return inputs
@@ -397,17 +359,8 @@ class VideoGlammProcessor(ProcessorMixin):
         turns = [("user", "?"), ("assistant", "!"), ("user", question)]
         parts = self._rendered([{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns])
         encoder = self._prompt_encoder()
-        pieces = encoder.pieces(parts)
-        # The new turn is what follows the first answer; that answer's end token may have been generated already.
-        last = max(i for i, piece in enumerate(pieces) if piece.is_answer)
-        end_id = encoder.added[pieces[last].text][0]
-        continuation = encoder.continue_with(pieces[last:])
-        ids = output.sequences[0].tolist()
-        ids += continuation[1:] if ids[-1] == end_id else continuation
-        if len(ids) > self.tokenizer.model_max_length:
-            raise InputError(
-                f"The conversation has {len(ids)} tokens, more than the context of {self.tokenizer.model_max_length}."
-            )
+        ids = continued(output.sequences[0].tolist(), encoder, encoder.pieces(parts))
+        check_context([ids], self.tokenizer.model_max_length)
         input_ids = torch.tensor([ids], device=output.sequences.device)
         # A copy, so that several questions can follow one answer.
         cache = {CACHE: copy.deepcopy(output[CACHE])} if output.get(CACHE) is not None else {}
@@ -421,24 +374,11 @@ class VideoGlammProcessor(ProcessorMixin):
             output: [`VideoGlammGenerateOutput`].
             decode_kwargs: Passed to the tokenizer's `decode`.
         """
-        answers = []
-        for row, sequence in enumerate(output.sequences):
-            raw = self.tokenizer.decode(
-                sequence[output.prompt_length :], **{"skip_special_tokens": True, **decode_kwargs}
-            ).strip()
-            masks = output.masks[row]
-            text, phrases = parse_grounded_text(raw, len(masks))
-            answers.append(
-                GroundedAnswer(
-                    text=text,
-                    raw_text=raw,
-                    phrases=phrases,
-                    masks=masks,
-                    object_scores=output.object_scores[row],
-                    timestamps=list(output.frame_timestamps[row]),
-                )
-            )
-        return answers
+
+        def decode(ids: torch.Tensor) -> str:
+            return self.tokenizer.decode(ids, **{"skip_special_tokens": True, **decode_kwargs})
+
+        return grounded_answers(output, decode)
 
     def batch_decode(self, sequences: Any, *args: Any, **kwargs: Any) -> list[str]:
         """As the tokenizer's, also of what `generate` returned."""
@@ -468,46 +408,12 @@ class VideoGlammProcessor(ProcessorMixin):
             image_start_end=self.image_start_end,
         )
 
-    def _options(
-        self, given: dict[str, Any], extra: Sequence[str] = ()
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Options of words, pictures and videos; `extra` are further names that a misspelt one may have meant."""
-        given = dict(given)
-        given.pop("load_audio_from_video", None)
-        common = given.pop("common_kwargs", {})
-        known = {
-            "text_kwargs": tuple(TEXT_OPTIONS),
-            "images_kwargs": ("return_tensors",),
-            "videos_kwargs": VIDEO_OPTIONS,
-        }
-        options: dict[str, dict[str, Any]] = {}
-        for group, names in known.items():
-            nested = _once(given.pop(group, None) or {})
-            check_names(nested, (*names, "return_tensors"), f"in {group}")
-            options[group] = nested
-        check_names(given.pop("audio_kwargs", None) or {}, (), "of audio, which the model does not hear")
-        for name, value in _once(common, given).items():
-            check_names([name], (*TEXT_OPTIONS, *VIDEO_OPTIONS, *extra), "of the processor")
-            group = "text_kwargs" if name in TEXT_OPTIONS else "videos_kwargs"
-            options[group] = _once(options[group], {name: value})
-        kinds = {own["return_tensors"] for own in options.values() if "return_tensors" in own}
-        if len(kinds) > 1:
-            raise InputError(f"return_tensors is given as {sorted(map(str, kinds))}; give it once.")
-        text = {**TEXT_OPTIONS, **options["text_kwargs"]}
-        text["padding_side"] = text["padding_side"] or TEXT_OPTIONS["padding_side"]
-        text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
-        check_return_tensors(text["return_tensors"])
-        for group in ("images_kwargs", "videos_kwargs"):
-            options[group].pop("return_tensors", None)
-        return text, options["images_kwargs"], options["videos_kwargs"]
-
     def _inputs(
         self,
         encoder: PromptEncoder,
         prompts: Sequence[list],
         visuals: Sequence[dict[str, Any] | None],
         text: dict[str, Any],
-        images: dict[str, Any],
         videos: dict[str, Any],
         return_answer_masks: bool,
     ) -> BatchFeature:
@@ -517,7 +423,7 @@ class VideoGlammProcessor(ProcessorMixin):
         clips = [self._read(visual, videos) for visual in visuals]
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)
-        inputs |= self._visual_inputs(clips, kinds, videos.get("lazy", False))
+        inputs |= visual_inputs(clips, kinds, self.image_processor, self.video_processor, videos.get("lazy", False))
         if return_metadata:
             inputs["video_metadata"] = [
                 self.video_processor.metadata(clip) for clip, kind in zip(clips, kinds, strict=True) if kind == "video"
@@ -534,7 +440,7 @@ class VideoGlammProcessor(ProcessorMixin):
         if visual is None:
             return None
         source = visual["source"]
-        if _is_encoded(source) or hasattr(source, "tower_indices"):
+        if is_encoded(source) or hasattr(source, "tower_indices"):
             return source
         if visual["type"] == "image":
             return SampledClip(ArrayClip(read_image(source)[None], source="picture"), [0])
@@ -562,222 +468,8 @@ class VideoGlammProcessor(ProcessorMixin):
     ) -> dict[str, Any]:
         lengths = {IMAGE_TOKEN: self.image_seq_length, VIDEO_TOKEN: self.video_seq_length}
         encoded = [encoder.encode(pieces, lengths) for pieces in prompts]
-        if options["truncation"]:
-            encoded = [self._cut(*pair, options["max_length"], i) for i, pair in enumerate(encoded)]
-        limit = self.tokenizer.model_max_length
-        for i, (ids, _) in enumerate(encoded):
-            if len(ids) > limit:
-                raise InputError(
-                    f"Sample {i}: the prompt has {len(ids)} tokens (visual ones included), more than the "
-                    f"context of {limit}; shorten the conversation."
-                )
-        longest = max(len(ids) for ids, _ in encoded)
-        padding = options["padding"]
-        if padding == "max_length":
-            longest = max(longest, options["max_length"] or limit)
-        elif padding not in (True, False, None, "longest", "do_not_pad"):
-            raise InputError(f"padding is {padding!r}; it must be True, False, 'longest' or 'max_length'.")
-        pads = padding in (True, "longest", "max_length")
-        if not pads and options["return_tensors"] is not None and len({len(ids) for ids, _ in encoded}) > 1:
-            raise InputError("Several texts become one tensor only with padding=True.")
-        rows = {
-            "input_ids": ([ids for ids, _ in encoded], self.tokenizer.pad_token_id),
-            "attention_mask": ([[1] * len(ids) for ids, _ in encoded], 0),
-        }
-        if return_answer_masks:
-            rows["assistant_masks"] = ([mask for _, mask in encoded], 0)
-        if options["return_tensors"] is None and not (pads and padding == "max_length"):
-            return {name: values for name, (values, _) in rows.items()}
-        length = longest if pads else max(len(ids) for ids, _ in encoded)
-        padded = {name: _pad(values, fill, options["padding_side"], length) for name, (values, fill) in rows.items()}
-        if options["return_tensors"] is None:
-            return {name: tensor.tolist() for name, tensor in padded.items()}
-        return padded
-
-    def _cut(
-        self, ids: list[int], answer_mask: list[int], max_length: int | None, index: int
-    ) -> tuple[list[int], list[int]]:
-        """A prompt cut to `max_length` tokens, at the tokenizer's side; visual tokens are never cut."""
-        length = max_length or self.tokenizer.model_max_length
-        keep = slice(-length, None) if self.tokenizer.truncation_side == "left" else slice(length)
-        placeholders = set(self.tokenizer.convert_tokens_to_ids([IMAGE_TOKEN, VIDEO_TOKEN]))
-        if sum(i in placeholders for i in ids[keep]) != sum(i in placeholders for i in ids):
-            raise InputError(
-                f"Sample {index}: cutting its prompt of {len(ids)} tokens to {length} would cut visual tokens; raise "
-                "max_length or leave out truncation."
-            )
-        return ids[keep], answer_mask[keep]
-
-    def _visual_inputs(self, clips: Sequence[Any], kinds: Sequence[str | None], lazy: bool = False) -> dict[str, Any]:
-        if any(_is_encoded(clip) for clip in clips):
-            return {"encoded_videos": _checked_encoded(clips, kinds)}
-        side = self.video_processor.grounding_image_size
-        by_kind = {
-            kind: [clip for clip, own in zip(clips, kinds, strict=True) if own == kind] for kind in ("image", "video")
-        }
-        streams: dict[str, Any] = {}
-        per_sample: dict[str, Any] = {}
-        if by_kind["image"]:
-            found = self.image_processor.preprocess([clip.clip.frames([0])[0] for clip in by_kind["image"]])
-            streams["pixel_values"] = found["pixel_values"]
-            # A training sample's picture may have no masks.
-            frames = [own[: len(clip)] for own, clip in zip(found["grounding_frames"], by_kind["image"], strict=True)]
-            times = [list(clip.seconds) for clip in by_kind["image"]]
-            per_sample["image"] = iter(list(zip(frames, found["original_sizes"].tolist(), times, strict=True)))
-        if by_kind["video"]:
-            found = self.video_processor.streams(by_kind["video"], lazy)
-            names = ("pixel_values_videos", "temporal_pixel_values_videos")
-            streams |= {name: found[name] for name in names}
-            columns = (found["grounding_frames"], found["original_sizes"].tolist(), found["frame_timestamps"])
-            per_sample["video"] = iter(list(zip(*columns, strict=True)))
-        nothing = (torch.zeros((0, 3, side, side), dtype=torch.uint8), [0, 0], [])
-        rows = [nothing if kind is None else next(per_sample[kind]) for kind in kinds]
-        frames, sizes, times = (list(column) for column in zip(*rows, strict=True))
-        streams["grounding_frames"] = frames
-        streams["original_sizes"] = torch.tensor(sizes, dtype=torch.long)
-        streams["frame_timestamps"] = times
-        return streams
+        visual_ids = frozenset(self.tokenizer.convert_tokens_to_ids(list(lengths)))
+        return token_inputs(encoded, self.tokenizer, visual_ids, options, return_answer_masks)
 
 
-def _once(*groups: dict[str, Any]) -> dict[str, Any]:
-    """Options of several groups as one.
-
-    Raises:
-        InputError: If one is given twice with different values.
-    """
-    merged: dict[str, Any] = {}
-    for group in groups:
-        for name, value in group.items():
-            if name in merged and merged[name] is not value and merged[name] != value:
-                raise InputError(f"{name} is given twice, as {merged[name]!r} and {value!r}; give it once.")
-            merged[name] = value
-    return merged
-
-
-def _variables(template: str) -> set[str]:
-    """Names that a chat template reads and a caller may set."""
-    plain = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", template)
-    names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
-    return names - {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
-
-
-def _open_ended(parts: list[tuple[str, str | None, bool]], index: int) -> list[tuple[str, str | None, bool]]:
-    """A rendered conversation up to the end of the last thing that was typed, which must be the assistant's."""
-    last = max(i for i, (_, role, _) in enumerate(parts) if role is not None)
-    if parts[last][1] != "assistant":
-        raise InputError(
-            f"Conversation {index} ends with a {parts[last][1]} message; continue_final_message goes on with one of "
-            "the assistant's."
-        )
-    return parts[: last + 1]
-
-
-def _checked_messages(messages: Sequence[dict[str, Any]], index: int) -> list[dict[str, Any]]:
-    """Messages with every content as a list of parts and every visual's source under `source`."""
-    where = f"Conversation {index}"
-    if not messages:
-        raise InputError(f"{where} has no messages; give at least one user message.")
-    checked = []
-    for position, given in enumerate(messages):
-        place = f"{where}, message {position}"
-        message = _as_dict(given)
-        if message is None or not {"role", "content"} <= set(message):
-            raise InputError(f"{place} must be a dict with 'role' and 'content'.")
-        role, content = message["role"], message["content"]
-        if role not in _ROLES:
-            raise InputError(f"{place} has role {role!r}; it must be one of {', '.join(_ROLES)}.")
-        if role == "system" and position > 0:
-            raise InputError(f"{place} is a system message; only the first message can be one.")
-        content = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if not isinstance(content, Sequence):
-            raise InputError(f"{place}: 'content' must be a string or a list of parts.")
-        parts = [_checked_part(part, role, f"{place}, part {i}") for i, part in enumerate(content)]
-        if not any(part["type"] == "text" and part["text"].strip() for part in parts):
-            raise InputError(f"{place} has no text; ask or answer something.")
-        checked.append({"role": role, "content": parts})
-    if not any(message["role"] == "user" for message in checked):
-        raise InputError(f"{where} has no user message.")
-    return checked
-
-
-def _as_dict(given: Any) -> dict[str, Any] | None:
-    """A message or part as a dict without its Nones, also of an object with fields; None if it is neither."""
-    fields = given if isinstance(given, Mapping) else getattr(given, "__dict__", None)
-    return None if fields is None else {name: value for name, value in fields.items() if value is not None}
-
-
-def _checked_part(given: Any, role: str, place: str) -> dict[str, Any]:
-    part = _as_dict(given) or {}
-    kind = part.get("type")
-    if kind in _OPENAI_TYPES and kind in part:
-        source = _as_dict(part[kind])
-        part = {"type": _OPENAI_TYPES[kind], "url": part[kind] if source is None else source.get("url")}
-        kind = part["type"]
-    if kind == "text" and isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
-    if kind not in ("video", "image"):
-        raise InputError(
-            f"{place} must be a dict of type 'text' (with 'text'), 'video' or 'image'; got {given!r:.80}."
-        )
-    if role != "user":
-        raise InputError(f"{place}: a {kind} belongs to a user message, not to a {role} one.")
-    sources = [part[key] for key in (kind, "path", "url") if part.get(key) is not None]
-    if len(sources) != 1:
-        raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path' or 'url'.")
-    options = SAMPLING_OPTIONS if kind == "video" else ()
-    check_names(part, (*options, "type", kind, "path", "url"), f"in {place}, a {kind}")
-    return {**{key: part[key] for key in options if key in part}, "type": kind, "source": sources[0]}
-
-
-def _only_visual(messages: Sequence[dict[str, Any]], index: int) -> dict[str, Any] | None:
-    visuals = [part for message in messages for part in message["content"] if part["type"] != "text"]
-    if len(visuals) > 1:
-        raise InputError(
-            f"Conversation {index} has {len(visuals)} videos or pictures; the model answers about one at a time."
-        )
-    return visuals[0] if visuals else None
-
-
-def _is_encoded(source: Any) -> bool:
-    """Whether a video was seen before. By its attribute: installed and remote classes are different objects."""
-    return hasattr(source, "fingerprints")
-
-
-def with_source(messages: Sequence[dict[str, Any]], clip: Any) -> list[dict[str, Any]]:
-    """Messages whose video or picture part has a clip ([`SampledClip`] or [`EncodedVideo`]) as its source."""
-    sourced = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, Sequence) and not isinstance(content, str):
-            content = [
-                {"type": part["type"], part["type"]: clip} if part.get("type") in ("video", "image") else part
-                for part in content
-            ]
-        sourced.append({**message, "content": content})
-    return sourced
-
-
-def _checked_encoded(clips: Sequence[Any], kinds: Sequence[str | None]) -> list[EncodedVideo | None]:
-    """The encoded videos of a batch, with None for text-only samples."""
-    for i, (clip, kind) in enumerate(zip(clips, kinds, strict=True)):
-        if clip is None:
-            continue
-        if not _is_encoded(clip):
-            raise InputError(f"Sample {i} gives pixels and another one an encoded video; encode all or none.")
-        if clip.kind != kind:
-            raise InputError(f"Sample {i} asks about a {kind}, but what was encoded is a {clip.kind}.")
-    return list(clips)
-
-
-def _pad(rows: Sequence[list[int]], value: int, side: str, length: int) -> torch.Tensor:
-    """int64 `[B, length]`, padded on one side."""
-    if side == "left":
-        padded = [[value] * (length - len(row)) + list(row) for row in rows]
-    elif side == "right":
-        padded = [list(row) + [value] * (length - len(row)) for row in rows]
-    else:
-        raise InputError(f"padding_side is {side!r}; it must be 'left' or 'right'.")
-    return torch.from_numpy(np.array(padded, dtype=np.int64))
-
-
-__all__ = ["GroundedAnswer", "VideoGlammProcessor"]
+__all__ = ["VideoGlammProcessor"]

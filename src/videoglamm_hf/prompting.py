@@ -1,13 +1,9 @@
-"""Messages to token ids, and answers back to phrases.
+"""Rendered prompts to token ids.
 
-Two rules shape this file:
-
-* The original tokenises chunk by chunk: the prompt is split where the visual tokens go, and every chunk is
-  tokenised on its own by a slow SentencePiece tokenizer, so each chunk starts with its own dummy space
-  (original `mm_utils.tokenizer_image_token`, transformers 4.41 `LlamaTokenizer`). [`PromptEncoder`] gives the
-  same ids from a fast tokenizer.
-* What a person typed is text and nothing else. The chat template is rendered with stand-ins for every typed
-  text, so a question that contains `<|end|>` or `[SEG]` cannot forge a token.
+The original tokenises chunk by chunk: the prompt is split where the visual tokens go, and every chunk is tokenised on
+its own by a slow SentencePiece tokenizer, so each chunk starts with its own dummy space (original
+`mm_utils.tokenizer_image_token`, transformers 4.41 `LlamaTokenizer`). [`PromptEncoder`] gives the same ids from a fast
+tokenizer.
 """
 
 import itertools
@@ -15,73 +11,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from .messages import SEG_TOKEN
-
-# What a user turn holds: its pictures, its videos, its words.
-_USER_PARTS = (
-    "{%- for part in turn.content if part.type == 'image' -%}"
-    "{{- ('<im_start><image><im_end>' if image_start_end else '<image>') + '\\n' -}}"
-    "{%- endfor -%}"
-    "{%- for part in turn.content if part.type == 'video' -%}"
-    "{{- ('<vid_start><video><vid_end>' if image_start_end else '<video>') + '\\n' -}}"
-    "{%- endfor -%}"
-    "{%- for part in turn.content if part.type == 'text' -%}{{- part.text -}}{%- endfor -%}"
-)
-
-# Phi-3's conversation as the original writes it: the visual tokens open their user turn.
-PHI3_CHAT_TEMPLATE = (
-    "{%- if messages[0].role == 'system' -%}"
-    "{%- set system = messages[0].content[0].text -%}{%- set turns = messages[1:] -%}"
-    "{%- else -%}"
-    "{%- set system = 'You are a helpful AI assistant.' -%}{%- set turns = messages -%}"
-    "{%- endif -%}"
-    "{{- '<|system|>\\n' + system + '<|end|>\\n' -}}"
-    "{%- for turn in turns -%}"
-    "{%- if turn.role == 'user' -%}"
-    "{{- '<|user|>\\n' -}}" + _USER_PARTS + "{{- '<|end|>\\n' -}}"
-    "{%- else -%}"
-    "{{- '<|assistant|>\\n' -}}"
-    "{%- generation -%}"
-    "{%- for part in turn.content -%}{{- part.text -}}{%- endfor -%}{{- '<|end|>' -}}"
-    "{%- endgeneration -%}"
-    "{{- '' if loop.last else '\\n' -}}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{{- '<|assistant|>\\n' if add_generation_prompt else '' -}}"
-)
-
-# Llama's conversation as the original writes it (`conv_llama_3`): no tokens but the one that ends an answer.
-LLAMA3_CHAT_TEMPLATE = (
-    "{%- if messages[0].role == 'system' -%}"
-    "{%- set system = messages[0].content[0].text -%}{%- set turns = messages[1:] -%}"
-    "{%- else -%}"
-    "{%- set system = 'A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user\\'s questions.' -%}"
-    "{%- set turns = messages -%}"
-    "{%- endif -%}"
-    "{{- system + ' ' -}}"
-    "{%- for turn in turns -%}"
-    "{%- if turn.role == 'user' -%}"
-    "{{- 'USER: ' -}}" + _USER_PARTS + "{{- ' ' -}}"
-    "{%- else -%}"
-    "{{- 'ASSISTANT:' -}}"
-    "{%- generation -%}"
-    "{{- ' ' -}}{%- for part in turn.content -%}{{- part.text -}}{%- endfor -%}{{- '<|end_of_text|>' -}}"
-    "{%- endgeneration -%}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{{- 'ASSISTANT:' if add_generation_prompt else '' -}}"
-)
-
-# Stand-in of the n-th typed text in a rendered template; private-use characters no template writes.
-_STAND_IN = "\ue000{}\ue001"
-_STAND_IN_PATTERN = re.compile("\ue000(\\d+)\ue001")
 
 
 @dataclass(frozen=True)
@@ -97,64 +31,6 @@ class Piece:
     text: str
     is_token: bool
     is_answer: bool
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A phrase of an answer that names an object.
-
-    Attributes:
-        text: The words.
-        start, end: Character span in the clean text.
-        object_index: Which mask it names; None if the answer has fewer masks.
-    """
-
-    text: str
-    start: int
-    end: int
-    object_index: int | None
-
-
-def render_messages(
-    messages: Sequence[dict[str, Any]], chat_template: str, *, add_generation_prompt: bool, **template_kwargs: Any
-) -> list[tuple[str, str | None, bool]]:
-    """Renders a conversation, keeping typed text apart from what the template writes.
-
-    Args:
-        messages: `{"role", "content": [{"type": "text" | "image" | "video", ...}]}`. Of pictures and videos the
-            template sees the type, and the `url` if they are given by one.
-        chat_template: A jinja template; assistant turns inside `{% generation %}` count as answers.
-
-    Returns:
-        `(text, role, is_answer)` triples in order; `role` is who typed the text, None for the template.
-    """
-    typed: list[tuple[str, str]] = []
-    stand_ins = []
-    for message in messages:
-        content = []
-        for part in message["content"]:
-            key, words = ("text", part["text"]) if part["type"] == "text" else ("url", part.get("source"))
-            if isinstance(words, str):
-                content.append({"type": part["type"], key: _STAND_IN.format(len(typed))})
-                typed.append((words, message["role"]))
-            else:
-                content.append({"type": part["type"]})
-        stand_ins.append({"role": message["role"], "content": content})
-    rendered, spans = render_jinja_template(
-        conversations=[stand_ins],
-        chat_template=chat_template,
-        add_generation_prompt=add_generation_prompt,
-        return_assistant_tokens_mask=True,
-        **template_kwargs,
-    )
-    cuts = sorted({0, len(rendered[0]), *(edge for span in spans[0] for edge in span)})
-    parts = []
-    for start, end in itertools.pairwise(cuts):
-        is_answer = any(first <= start < last for first, last in spans[0])
-        for i, text in enumerate(_STAND_IN_PATTERN.split(rendered[0][start:end])):
-            # Odd pieces of the split are the numbers of stand-ins.
-            parts.append((*typed[int(text)], is_answer) if i % 2 else (text, None, is_answer))
-    return [part for part in parts if part[0]]
 
 
 class PromptEncoder:
@@ -287,44 +163,3 @@ def _merge_texts(pieces: Sequence[Piece]) -> list[_Run]:
         else:
             merged.append(_Run(piece.text, piece.is_token, answer))
     return merged
-
-
-_MARKUP = re.compile(r"<p>(.*?)</p>|" + re.escape(SEG_TOKEN) + r"|</?p>", re.DOTALL)
-
-
-def parse_grounded_text(text: str, num_objects: int) -> tuple[str, list[Phrase]]:
-    """Takes the markup out of an answer.
-
-    The n-th `<p>...</p>` names the n-th mask, as in the original; phrases beyond the last mask name none.
-
-    Args:
-        text: e.g. `A <p> man </p> [SEG] rides a <p> horse </p> [SEG].`
-        num_objects: Number of masks of this answer.
-
-    Returns:
-        The clean text, single-spaced, and its phrases.
-
-    >>> parse_grounded_text("A <p> man </p> [SEG] rides.", 1)
-    ('A man rides.', [Phrase(text='man', start=2, end=5, object_index=0)])
-    """
-    clean, phrases, position = "", [], 0
-    for match in _MARKUP.finditer(text):
-        clean = _append(clean, text[position : match.start()])
-        position = match.end()
-        words = " ".join(match[1].replace(SEG_TOKEN, " ").split()) if match[1] else ""
-        if not words:
-            continue
-        clean = _append(clean, f" {words}" if match[1][0].isspace() else words)
-        index = len(phrases)
-        end = len(clean)
-        phrases.append(Phrase(words, end - len(words), end, index if index < num_objects else None))
-    return _append(clean, text[position:]).rstrip(), phrases
-
-
-def _append(clean: str, text: str) -> str:
-    """Adds text, runs of white space made one space, none at the start or before punctuation."""
-    text = re.sub(r"\s+", " ", text)
-    bare = text.lstrip()
-    if bare and bare[0] in ".,;:!?":
-        return clean.rstrip() + bare
-    return clean + (bare if clean == "" or clean.endswith(" ") else text)

@@ -17,7 +17,7 @@ BAD_CONVERSATIONS = {
     "unknown role": ([{"role": "robot", "content": "Hi"}], "robot"),
     "no role": ([{"content": "Hi"}], "'role'"),
     "not a dict": (["Hi"], "dict|messages"),
-    "content of a wrong type": ([{"role": "user", "content": 3}], "string or a list"),
+    "content of a wrong type": ([{"role": "user", "content": 3}], "text or a list"),
     "unknown part": ([{"role": "user", "content": [{"type": "audio"}, TEXT]}], "audio"),
     "late system message": ([{"role": "user", "content": "Hi"}, {"role": "system", "content": "x"}], "system"),
     "no user": ([{"role": "assistant", "content": "Hi"}], "no user"),

@@ -11,8 +11,9 @@ import torch
 from tests.conftest import GOLDEN
 from tests.parity.test_preprocessing import relative, sums
 from tests.tiny_checkpoint import frames
+from videoglamm_hf.chat_templates import PHI3_CHAT_TEMPLATE, render_messages
 from videoglamm_hf.conversion.original_tokenizer import load_original_tokenizer
-from videoglamm_hf.prompting import PHI3_CHAT_TEMPLATE, PromptEncoder, render_messages
+from videoglamm_hf.prompting import PromptEncoder
 
 pytestmark = pytest.mark.parity
 TOLERANCE = 1e-4

@@ -11,8 +11,9 @@ from transformers.generation.streamers import BaseStreamer
 from ..clip import SampledClip
 from ..data.rle import encode_rle
 from ..errors import OutputError
+from ..grounded_answer import GroundedAnswer
 from ..output_files import check_output, replacing_folder
-from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
+from ..processing_videoglamm import VideoGlammProcessor
 from ..render.video_encoding import write_mp4
 from ..render.visualization import contact_sheet, render_video
 

@@ -10,9 +10,10 @@ from transformers import AutoConfig
 
 from ..clip import SampledClip
 from ..errors import InputError, ResourceError, is_out_of_memory
+from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_model, load_processor
 from ..output_files import check_output
-from ..processing_videoglamm import GroundedAnswer, VideoGlammProcessor
+from ..processing_videoglamm import VideoGlammProcessor
 from ..render.visualization import colored_answer, object_colors
 from ..toy import TINY_MODEL
 from .asking import ask, write_answer

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedTokenizerBase
 from transformers.dynamic_module_utils import custom_object_save
 
+from ..chat_templates import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE
 from ..configuration_videoglamm import VideoGlammConfig
 from ..errors import CheckpointError
 from ..image_streams import CLIP_MEAN, CLIP_STD
@@ -23,7 +24,6 @@ from ..messages import SEG_TOKEN
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
 from ..output_files import check_output, explained_writes, leftovers, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
-from ..prompting import LLAMA3_CHAT_TEMPLATE, PHI3_CHAT_TEMPLATE
 from .checkpoint_reader import find_weights, read_json
 from .checkpoint_writer import write_safetensors
 from .defaults import DEFAULT_ALPHA, PUBLISHED_CLIP

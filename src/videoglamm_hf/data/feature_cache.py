@@ -24,7 +24,7 @@ from ..fingerprints import fingerprints
 from ..frame_sampling import FrameSampling
 from ..output_files import explained_writes, replacing_file
 from .clips import read_training_clip
-from .sample import check_sample, conversations_of, is_path
+from .sample import check_sample, conversations_of, is_path, kind_of
 
 _FORMAT = "videoglamm-feature-cache-2"
 _SETTINGS = "cache.json"
@@ -167,7 +167,7 @@ def file_name(sample: dict[str, Any]) -> str | None:
     Raises:
         MediaError: A file cannot be read.
     """
-    kind = next((kind for kind in ("video", "image") if sample.get(kind) is not None), None)
+    kind = kind_of(sample)
     if kind is None:
         return None
     digest = hashlib.sha256(kind.encode())

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, MediaError, VideoGlammError
 from ..media_files import is_url
+from ..messages import VISUALS
 from ..output_files import explained_writes, replacing_file
 from .annotations import checked_index
 from .jsonl_lines import lines_of, located, missing_media, parse_line
@@ -123,7 +124,7 @@ def write_jsonl(path: str | os.PathLike[str], samples: Iterable[dict[str, Any]])
 def _with_media(sample: dict[str, Any], change: Callable[[Any], str]) -> dict[str, Any]:
     """A sample with every path changed by a function."""
     changed = dict(sample)
-    for kind in ("video", "image"):
+    for kind in VISUALS:
         media = sample.get(kind)
         if media is not None:
             changed[kind] = [change(path) for path in media] if isinstance(media, (list, tuple)) else change(media)
@@ -145,7 +146,7 @@ def _line(sample: Any, folder: Path, where: str) -> str:
         check_sample(sample)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    for kind in ("video", "image"):
+    for kind in VISUALS:
         media = sample.get(kind)
         if media is not None and not is_path(media) and not isinstance(media, (list, tuple)):
             raise InputError(f"{where}: {kind}: is not a path; write it to a file and give its path")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..media_files import is_url
-from .sample import Problem
+from ..messages import VISUALS, Problem
 
 MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from filling the memory
 
@@ -50,7 +50,7 @@ def located(path: str, folder: Path) -> str:
 def media_paths(sample: dict[str, Any]) -> list[tuple[str, str]]:
     """Field and path of each file a sample names."""
     found = []
-    for kind in ("video", "image"):
+    for kind in VISUALS:
         media = sample.get(kind)
         if isinstance(media, list):
             found += [(f"{kind}[{i}]", path) for i, path in enumerate(media)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import VideoGlammError
 from ..media_files import media_errors
+from ..messages import Problem
 from .jsonl_lines import lines_of, located, missing_media, parse_line
-from .sample import Problem, mismatches, sample_problems
+from .sample import kind_of, mismatches, sample_problems
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _problems(line: bytes | None, folder: Path, seen: dict[str, _Media]) -> Iter
     yield from problems
     if problems:
         return
-    kind = next((kind for kind in ("video", "image") if sample.get(kind) is not None), None)
+    kind = kind_of(sample)
     if kind is None:
         return
     media = sample[kind]

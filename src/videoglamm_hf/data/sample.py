@@ -35,14 +35,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..frame_arrays import is_pil
-from ..messages import SEG_TOKEN
+from ..messages import SEG_TOKEN, SOURCES, VISUALS, Problem, is_list, message_problems, parts_of, visual_problems
 from .masks import is_whole, mask_problem, mask_size
 
-# Where something is wrong, as in `masks[1][3].counts`, and what.
-Problem = tuple[str, str]
-
-_ROLES = ("system", "user", "assistant")
-_SOURCES = ("video", "image", "path", "url")
 _MAX_FRAME = 2**31
 
 
@@ -96,7 +91,7 @@ def listed(masks: Any) -> Any:
     """Masks with their arrays of more than two dimensions as lists of masks; anything else as it is."""
     if isinstance(masks, np.ndarray) and masks.ndim > 2:
         return [listed(part) for part in masks]
-    return [listed(part) for part in masks] if _is_list(masks) else masks
+    return [listed(part) for part in masks] if is_list(masks) else masks
 
 
 def conversations_of(sample: dict[str, Any]) -> list[tuple[list[dict[str, Any]], list[Any]]]:
@@ -107,6 +102,11 @@ def conversations_of(sample: dict[str, Any]) -> list[tuple[list[dict[str, Any]],
     return [(list(own), list(its or ())) for own, its in zip(conversations, tracks, strict=True)]
 
 
+def kind_of(sample: dict[str, Any]) -> str | None:
+    """What a sample is about: `"video"`, `"image"` or None for text only."""
+    return next((kind for kind in VISUALS if sample.get(kind) is not None), None)
+
+
 def is_path(value: Any) -> bool:
     """Whether a value is a path or URL."""
     return isinstance(value, (str, os.PathLike)) and os.fspath(value) not in ("", b"")
@@ -115,78 +115,48 @@ def is_path(value: Any) -> bool:
 def _conversations(sample: dict[str, Any]) -> tuple[list[Any], bool]:
     """The conversations of a sample, and whether it holds a list of them."""
     messages = sample["messages"]
-    several = _is_list(messages[0])
+    several = is_list(messages[0])
     return (list(messages) if several else [messages]), several
 
 
 def _messages_problems(sample: dict[str, Any]) -> Iterator[Problem]:
     messages = sample.get("messages")
-    if not _is_list(messages) or not messages:
+    if not is_list(messages) or not messages:
         yield "messages", "must be a list of messages, or a list of conversations"
         return
-    kind = next((kind for kind in ("video", "image") if sample.get(kind) is not None), None)
+    kind = kind_of(sample)
     conversations, several = _conversations(sample)
     for i, conversation in enumerate(conversations):
         yield from _conversation_problems(conversation, f"messages[{i}]" if several else "messages", kind)
 
 
 def _conversation_problems(conversation: Any, where: str, kind: str | None) -> Iterator[Problem]:
-    if not _is_list(conversation) or not conversation:
-        yield where, "must be a list of messages"
+    """What is wrong with one conversation of a sample whose visual is of this kind."""
+    problems = list(message_problems(conversation, where))
+    yield from problems
+    if problems:
         return
-    visuals = 0
     expected: tuple[str, ...] = ("system", "user")
+    visuals = 0
     for i, message in enumerate(conversation):
-        place = f"{where}[{i}]"
-        role = message.get("role") if isinstance(message, dict) else None
-        if not isinstance(role, str) or role not in _ROLES:
-            yield place, f"must be a dict with 'role' ({', '.join(_ROLES)}) and 'content'"
-            return
+        place, role = f"{where}[{i}]", message["role"]
         if role not in expected:
             yield f"{place}.role", f"{role!r} cannot be here; expected {' or '.join(map(repr, expected))}"
             return
         expected = ("assistant",) if role == "user" else ("user",)
-        content = message.get("content")
-        if not isinstance(content, str) and not _is_list(content):
-            yield f"{place}.content", "must be text or a list of parts"
-            continue
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        problems = [p for j, part in enumerate(parts) for p in _part_problems(part, f"{place}.content[{j}]")]
-        yield from problems
-        if problems:
-            continue
-        if not any(part["type"] == "text" and part["text"].strip() for part in parts):
-            yield f"{place}.content", "has no text; ask or answer something"
-        for j, part in enumerate(parts):
-            if part["type"] == "text":
-                continue
-            visuals += 1
-            if role != "user":
-                yield f"{place}.content[{j}]", f"a {part['type']} belongs to a user message, not to a {role} one"
-            elif part["type"] != kind:
-                yield f"{place}.content[{j}]", f"there is no {part['type']} in the sample; give it as '{part['type']}'"
+        for j, part in enumerate(parts_of(message["content"]) if role == "user" else ()):
+            own, field = part["type"], f"{place}.content[{j}]"
+            visuals += own != "text"
+            given = next((name for name in (*VISUALS, *SOURCES) if part.get(name) is not None), None)
+            if own != "text" and given:
+                yield f"{field}.{given}", f"give the {own} once, as the sample's '{own}'"
+            elif own not in ("text", kind):
+                yield field, f"there is no {own} in the sample; give it as '{own}'"
+    yield from visual_problems(conversation, where)
     if role != "assistant":
         yield where, f"ends with {role!r}; a sample ends with the answer that is to be learnt"
-    if visuals > 1:
-        yield where, f"has {visuals} videos or images; the model answers about one at a time"
     if kind is not None and visuals == 0:
         yield where, f'has no part {{"type": "{kind}"}}; put it into a user message'
-
-
-def _part_problems(part: Any, where: str) -> Iterator[Problem]:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind == "text":
-        text = part.get("text")
-        if not isinstance(text, str):
-            yield f"{where}.text", f"must be text, not {type(text).__name__}"
-        elif not _is_unicode(text):
-            yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
-    elif kind in ("video", "image"):
-        given = [source for source in _SOURCES if part.get(source) is not None]
-        if given:
-            yield f"{where}.{given[0]}", f"give the {kind} once, as the sample's '{kind}'"
-    else:
-        yield where, "must be a dict of type 'text' (with 'text'), 'video' or 'image'"
 
 
 def _media_problems(sample: dict[str, Any]) -> Iterator[Problem]:
@@ -197,7 +167,7 @@ def _media_problems(sample: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(video, np.ndarray):
         if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3 or 0 in video.shape:
             yield "video", f"a video array must be uint8 [T, H, W, 3], not {video.dtype} {list(video.shape)}"
-    elif _is_list(video):
+    elif is_list(video):
         if not video:
             yield "video", "the list of frames is empty; a video needs at least one"
         for i, frame in enumerate(video):
@@ -215,7 +185,7 @@ def _media_problems(sample: dict[str, Any]) -> Iterator[Problem]:
 def _mask_frames_problems(frames: Any) -> Iterator[Problem]:
     if frames is None:
         return
-    if not _is_list(frames):
+    if not is_list(frames):
         yield "mask_frames", f"must be a list of frame numbers, not {type(frames).__name__}"
         return
     last = -1
@@ -232,7 +202,7 @@ def _mask_frames_problems(frames: Any) -> Iterator[Problem]:
 def _masks_problems(sample: dict[str, Any], counted: bool, framed: bool) -> Iterator[Problem]:
     """Problems of `masks`; `counted` and `framed` tell whether `messages` and `mask_frames` can be relied on."""
     masks = sample.get("masks")
-    if masks is not None and not _is_list(masks):
+    if masks is not None and not is_list(masks):
         yield "masks", f"must be a list with one track per {SEG_TOKEN}, not {type(masks).__name__}"
         return
     if not counted:
@@ -247,7 +217,7 @@ def _masks_problems(sample: dict[str, Any], counted: bool, framed: bool) -> Iter
         masks = [[] if masks is None else masks]
     for i, (conversation, tracks) in enumerate(zip(conversations, masks, strict=True)):
         where = f"masks[{i}]" if several else "masks"
-        if not _is_list(tracks):
+        if not is_list(tracks):
             yield where, f"must be a list with one track per {SEG_TOKEN}, not {type(tracks).__name__}"
             continue
         named = sum(count_seg(message) for message in conversation)
@@ -256,7 +226,7 @@ def _masks_problems(sample: dict[str, Any], counted: bool, framed: bool) -> Iter
         if len(tracks) != named:
             yield where, f"{len(tracks)} mask tracks for {named} {SEG_TOKEN} in the assistant's turns"
         for j, track in enumerate(tracks):
-            if not _is_list(track):
+            if not is_list(track):
                 yield f"{where}[{j}]", f"must be a list with one mask per mask frame, not {type(track).__name__}"
             elif framed and len(track) != len(sample.get("mask_frames") or []):
                 count = len(sample.get("mask_frames") or [])
@@ -283,8 +253,8 @@ def _all_masks(sample: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     _, several = _conversations(sample)
     masks = sample.get("masks") or []
     for i, tracks in enumerate(masks if several else [masks]):
-        for j, track in enumerate(tracks if _is_list(tracks) else []):
-            for k, mask in enumerate(track if _is_list(track) else []):
+        for j, track in enumerate(tracks if is_list(tracks) else []):
+            for k, mask in enumerate(track if is_list(track) else []):
                 yield (f"masks[{i}][{j}][{k}]" if several else f"masks[{j}][{k}]"), mask
 
 
@@ -302,25 +272,13 @@ def _known_media(sample: dict[str, Any]) -> tuple[int | None, tuple[int, int] | 
     video, image = sample.get("video"), sample.get("image")
     if isinstance(video, np.ndarray):
         return len(video), video.shape[1:3]
-    if _is_list(video):
+    if is_list(video):
         return len(video), None
     if isinstance(image, np.ndarray):
         return 1, image.shape[:2]
     if is_pil(image):
         return 1, (image.height, image.width)
     return (1 if image is not None else None), None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
 
 
 def _named(value: Any) -> str:

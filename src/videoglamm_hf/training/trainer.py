@@ -15,7 +15,7 @@ from ..data.masks import decode_masks
 from ..data.sample import conversations_of, count_seg
 from ..errors import CheckpointError, InputError, TrainingError
 from ..evaluation.mask_metrics import score_masks
-from ..processing_videoglamm import with_source
+from ..messages import with_source
 from ..render.visualization import contact_sheet
 from .checkpoints import check_training_checkpoint, last_complete_checkpoint
 

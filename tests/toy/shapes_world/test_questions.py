@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videoglamm_hf.prompting import parse_grounded_text
+from videoglamm_hf.grounded_answer import parse_grounded_text
 from videoglamm_hf.toy.shapes_world import (
     DIRECTIONS,
     KINDS,

@@ -1,0 +1,105 @@
+"""What a sample was answered: words, the phrases in them that name objects, and the objects' masks."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .messages import SEG_TOKEN
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase of an answer that names an object.
+
+    Attributes:
+        text: The words.
+        start, end: Character span in the clean text.
+        object_index: Which mask it names; None if the answer has fewer masks.
+    """
+
+    text: str
+    start: int
+    end: int
+    object_index: int | None
+
+
+@dataclass
+class GroundedAnswer:
+    """One sample's answer.
+
+    Attributes:
+        text: The answer without markup.
+        raw_text: The answer as generated, `<p>`, `</p>` and `[SEG]` included.
+        phrases: Phrases of `text` with their character spans and the object each names.
+        masks: bool `[num_objects, T, H, W]` at the video's own size.
+        object_scores: float32 `[num_objects, T]`, logits of the object being in the frame.
+        timestamps: Seconds of each frame, `[T]`.
+    """
+
+    text: str
+    raw_text: str
+    phrases: list[Phrase]
+    masks: torch.Tensor
+    object_scores: torch.Tensor
+    timestamps: list[float]
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for every object: its phrase, or `object n`."""
+        names = {phrase.object_index: phrase.text for phrase in self.phrases}
+        return [names.get(i, f"object {i + 1}") for i in range(len(self.masks))]
+
+
+def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list[GroundedAnswer]:
+    """One answer per sequence of a [`VideoGlammGenerateOutput`]; `decode` makes text of token ids."""
+    answers = []
+    for row, sequence in enumerate(output.sequences):
+        raw, masks = decode(sequence[output.prompt_length :]).strip(), output.masks[row]
+        text, phrases = parse_grounded_text(raw, len(masks))
+        times = list(output.frame_timestamps[row])
+        answers.append(GroundedAnswer(text, raw, phrases, masks, output.object_scores[row], times))
+    return answers
+
+
+_MARKUP = re.compile(r"<p>(.*?)</p>|" + re.escape(SEG_TOKEN) + r"|</?p>", re.DOTALL)
+
+
+def parse_grounded_text(text: str, num_objects: int) -> tuple[str, list[Phrase]]:
+    """Takes the markup out of an answer.
+
+    The n-th `<p>...</p>` names the n-th mask, as in the original; phrases beyond the last mask name none.
+
+    Args:
+        text: e.g. `A <p> man </p> [SEG] rides a <p> horse </p> [SEG].`
+        num_objects: Number of masks of this answer.
+
+    Returns:
+        The clean text, single-spaced, and its phrases.
+
+    >>> parse_grounded_text("A <p> man </p> [SEG] rides.", 1)
+    ('A man rides.', [Phrase(text='man', start=2, end=5, object_index=0)])
+    """
+    clean, phrases, position = "", [], 0
+    for match in _MARKUP.finditer(text):
+        clean = _append(clean, text[position : match.start()])
+        position = match.end()
+        words = " ".join(match[1].replace(SEG_TOKEN, " ").split()) if match[1] else ""
+        if not words:
+            continue
+        clean = _append(clean, f" {words}" if match[1][0].isspace() else words)
+        index = len(phrases)
+        end = len(clean)
+        phrases.append(Phrase(words, end - len(words), end, index if index < num_objects else None))
+    return _append(clean, text[position:]).rstrip(), phrases
+
+
+def _append(clean: str, text: str) -> str:
+    """Adds text, runs of white space made one space, none at the start or before punctuation."""
+    text = re.sub(r"\s+", " ", text)
+    bare = text.lstrip()
+    if bare and bare[0] in ".,;:!?":
+        return clean.rstrip() + bare
+    return clean + (bare if clean == "" or clean.endswith(" ") else text)
