@@ -97,7 +97,7 @@ def load(name):
 names = ("AutoConfig", "AutoModel", "AutoImageProcessor", "AutoProcessor")
 threads = [threading.Thread(target=load, args=[name]) for name in names]
 [thread.start() for thread in threads], [thread.join() for thread in threads]
-import transformers.models.auto.video_processing_auto
+import transformers.models.auto.video_processing_auto, transformers.pipelines
 print(len(found), [finder for finder in sys.meta_path if type(finder).__module__.startswith("videoglamm_hf")])
 """
     assert run(code.replace("FOLDER", repr(str(TINY_MODEL)))) == "4 []"

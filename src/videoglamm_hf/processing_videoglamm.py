@@ -76,6 +76,8 @@ class VideoGlammProcessor(ProcessorMixin):
             tokenizer,
             chat_template=chat_template or PHI3_CHAT_TEMPLATE,
         )
+        # What pads without this class, as pipelines do, must leave answers to follow their prompts.
+        tokenizer.padding_side = TEXT_OPTIONS["padding_side"]
         self.image_seq_length = image_seq_length
         self.video_seq_length = video_seq_length
         self.image_start_end = image_start_end

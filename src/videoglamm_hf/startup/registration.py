@@ -1,4 +1,5 @@
-"""Our classes in the Auto* classes of transformers, registered as soon as an Auto* class is there to ask.
+"""Our classes in the Auto* classes of transformers, registered as soon as an Auto* class is there to ask; so is our
+pipeline.
 
 Registering imports our classes, and they import torch and transformers. So `import videoglamm_hf` only watches what is
 imported of transformers and of this package. In the middle of such an import something is half imported; when the
@@ -58,6 +59,18 @@ def _processor(auto: ModuleType) -> None:
     auto.AutoProcessor.register(VideoGlammConfig, VideoGlammProcessor)
 
 
+def _pipeline(pipelines: ModuleType) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    from ..pipelines.video_text_to_text import VideoTextToTextPipeline
+
+    task = "video-text-to-text"
+    if task not in pipelines.PIPELINE_REGISTRY.get_supported_tasks():
+        pipelines.PIPELINE_REGISTRY.register_pipeline(
+            task, VideoTextToTextPipeline, pt_model=AutoModelForImageTextToText, type="multimodal"
+        )
+
+
 class _Registration(MetaPathFinder):
     """Finds modules as the finders after it do, and registers when an outermost watched import ends."""
 
@@ -68,6 +81,7 @@ class _Registration(MetaPathFinder):
             "transformers.models.auto.image_processing_auto": _image_processor,
             "transformers.models.auto.video_processing_auto": _video_processor,
             "transformers.models.auto.processing_auto": _processor,
+            "transformers.pipelines": _pipeline,
         }
         self.imported = set(self.pending) & set(sys.modules)
         self.under_way = threading.local()

@@ -1,0 +1,1 @@
+"""Pipelines of transformers for what this model does beyond words."""
