@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     processor = AutoProcessor.from_pretrained(options.model)
     model = AutoModel.from_pretrained(options.model, dtype=options.dtype)
     model.config.mask_training_mode = options.mask_training_mode
+    if options.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     lora = lora_config(model)
     if options.train_projectors:
         lora.modules_to_save += ["model.spatial_projector", "model.temporal_projector"]
@@ -95,7 +97,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         weight_decay=0.0,
         max_grad_norm=1.0,
         bf16=options.bf16,
-        gradient_checkpointing=options.gradient_checkpointing,
         # A batch may have no picture, no video or no [SEG].
         ddp_find_unused_parameters=True,
         dataloader_num_workers=options.workers,

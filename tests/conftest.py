@@ -1,13 +1,16 @@
 """Shared fixtures: the tiny checkpoint in the original's layout, converted, and loaded through the Auto classes."""
 
 import json
+import logging
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
@@ -111,6 +114,22 @@ def ask(processor) -> Callable:
         )
 
     return inputs
+
+
+@pytest.fixture
+def without_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Warnings that a person would see, and whatever a library logs as one, fail the test."""
+    transformers.utils.logging.warning_once.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # These Python does not show.
+        for hidden in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", hidden)
+        # torch says so of any Trainer on a machine without an accelerator.
+        warnings.filterwarnings("ignore", "'pin_memory' argument is set as true but no accelerator is found")
+        yield
+    logged = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING]
+    assert not logged, logged
 
 
 class Golden(dict):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import CompileConfig, StoppingCriteria, StoppingCriteriaList, TextStreamer
+from transformers import CompileConfig, GenerationConfig, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
@@ -262,3 +262,18 @@ def test_bad_requests(model, ask):
         generate(model, {**inputs, "pixel_values_videos": inputs["pixel_values_videos"][:, :4]})
     with pytest.raises(InputError, match="context"):
         generate(model, {"input_ids": torch.ones(1, 5000, dtype=torch.long)})
+    for early in ({"assistant_early_exit": 1}, {"generation_config": GenerationConfig(assistant_early_exit=1)}):
+        with pytest.raises(InputError, match="assistant_early_exit"):
+            generate(model, inputs, **early)
+
+
+def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):
+    output = generate(model, ask(video=CLIP))
+    assert processor.batch_decode(output) == processor.tokenizer.batch_decode(output.sequences)
+    assert processor.decode(output.sequences[0]) == processor.tokenizer.decode(output.sequences[0])
+    answer = processor.post_process_grounded_generation(output)[0]
+    assert f"masks=bool{list(answer.masks.shape)}" in repr(answer)
+    with torch.no_grad():
+        words = model(input_ids=output.sequences[:, -5:])
+    for printed in map(repr, (output, answer, words, model.encode_videos(**ask(video=CLIP))[0])):
+        assert len(printed) < 1200 and "tensor(" not in printed and "array(" not in printed

@@ -1,5 +1,7 @@
 """The processor at its public surface: messages in, tensors out, and back from disk."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from tests.tiny_checkpoint import frames
-from videoglamm_hf import VideoGlammGenerateOutput
+from videoglamm_hf import InputError, VideoGlammGenerateOutput
 
 
 def video_message(video, text="What moves?", **options):
@@ -183,3 +185,39 @@ def test_tower_frames_of_a_long_clip_span_all_of_it(processor):
     expected = np.linspace(0, 39, 8).astype(int)
     recovered = (levels * 0.26862954 + 0.48145466) * 255
     assert recovered.round().int().tolist() == expected.tolist()
+
+
+SHORT = "{%- for turn in messages -%}{%- for part in turn.content -%}{{ part.text }}{%- endfor -%}{%- endfor -%}"
+
+
+def test_chat_templates_by_name_survive_saving(processor, tmp_path):
+    own = copy.deepcopy(processor)
+    own.chat_template = {"default": processor.chat_template, "short": SHORT}
+    own.save_pretrained(tmp_path)
+    loaded = AutoProcessor.from_pretrained(tmp_path)
+    question = [{"role": "user", "content": "Who?"}]
+    assert loaded.apply_chat_template(question, chat_template="short") == "Who?"
+    assert loaded.apply_chat_template(question) == processor.apply_chat_template(question)
+    assert loaded.apply_chat_template(question, chat_template=SHORT) == "Who?"
+    with pytest.raises(InputError, match="did you mean 'short'"):
+        loaded.apply_chat_template(question, chat_template="shor")
+
+
+def test_answers_are_masked_only_where_the_template_marks_them(processor):
+    with pytest.raises(InputError, match="generation"):
+        processor.apply_chat_template(
+            [{"role": "user", "content": "Who?"}],
+            chat_template=SHORT,
+            tokenize=True,
+            return_assistant_tokens_mask=True,
+        )
+
+
+def test_nested_lists_are_one_visual_a_text(processor):
+    clips, pictures = [frames(2, 30, 40), frames(3, 30, 40)], list(frames(2, 20, 30))
+    for name, given in (("videos", clips), ("images", pictures)):
+        flat = processor(text=["What?", "Which one?"], **{name: given})
+        nested = processor(text=["What?", "Which one?"], **{name: [[one] for one in given]})
+        assert flat.keys() == nested.keys()
+        assert torch.equal(flat["input_ids"], nested["input_ids"])
+        assert all(map(torch.equal, flat["grounding_frames"], nested["grounding_frames"]))

@@ -15,6 +15,7 @@ from videoglamm_hf.data.rle import encode_rle as encode_mask
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy.shapes_world import demo_clip
 
+pytestmark = pytest.mark.usefixtures("without_warnings")
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    (videoglamm .*)$", README, re.MULTILINE)

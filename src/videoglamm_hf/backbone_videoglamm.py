@@ -22,10 +22,11 @@ from .errors import InputError
 from .gradient_checkpointing import NonReentrantCheckpointingMixin
 from .modeling_internvideo2 import InternVideo2Model
 from .placement import computing_device
+from .short_repr import short_repr
 from .transformers_versions import CACHE
 
 
-@dataclass
+@dataclass(repr=False)
 class VideoGlammModelOutput(BaseModelOutputWithPast):
     """
     Attributes:
@@ -37,6 +38,8 @@ class VideoGlammModelOutput(BaseModelOutputWithPast):
 
     image_hidden_states: torch.Tensor | None = None
     video_hidden_states: torch.Tensor | None = None
+
+    __repr__ = short_repr
 
 
 class VideoGlammMLP(nn.Module):

@@ -72,6 +72,7 @@ LLAMA3_CHAT_TEMPLATE = (
 
 # Stand-in of the n-th typed text in a rendered template; private-use characters no template writes.
 _STAND_IN = "\ue000{}\ue001"
+_GENERATION = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
 _STAND_IN_PATTERN = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -100,26 +101,33 @@ def render_messages(
             else:
                 content.append({"type": part["type"]})
         stand_ins.append({"role": message["role"], "content": content})
+    marked = marks_answers(chat_template)
     rendered, spans = render_jinja_template(
         conversations=[stand_ins],
         chat_template=chat_template,
         add_generation_prompt=add_generation_prompt,
-        return_assistant_tokens_mask=True,
+        return_assistant_tokens_mask=marked,
         **template_kwargs,
     )
-    cuts = sorted({0, len(rendered[0]), *(edge for span in spans[0] for edge in span)})
+    spans = spans[0] if marked else []
+    cuts = sorted({0, len(rendered[0]), *(edge for span in spans for edge in span)})
     parts = []
     for start, end in itertools.pairwise(cuts):
-        is_answer = any(first <= start < last for first, last in spans[0])
+        is_answer = any(first <= start < last for first, last in spans)
         for i, text in enumerate(_STAND_IN_PATTERN.split(rendered[0][start:end])):
             # Odd pieces of the split are the numbers of stand-ins.
             parts.append((*typed[int(text)], is_answer) if i % 2 else (text, None, is_answer))
     return [part for part in parts if part[0]]
 
 
+def marks_answers(chat_template: str) -> bool:
+    """Whether a template says which of its characters are the assistant's."""
+    return _GENERATION.search(chat_template) is not None
+
+
 def template_variables(template: str) -> set[str]:
     """Names that a chat template reads and a caller may set."""
-    plain = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", template)
+    plain = _GENERATION.sub("", template)
     names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
     return names - {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
 

@@ -18,6 +18,7 @@ from transformers import Cache
 from .errors import InputError, MediaError
 from .output_files import replacing_file
 from .pixel_decoder import FrameFeatures
+from .short_repr import short_repr
 
 # What the towers take and what they return by kind of visual, as arguments of the model's `forward`.
 PIXEL_NAMES = {"image": ("pixel_values",), "video": ("pixel_values_videos", "temporal_pixel_values_videos")}
@@ -26,7 +27,7 @@ _FORMAT = "videoglamm-encoded-video-1"
 _FRAME_TENSORS = ("embedding", "high_0", "high_1")
 
 
-@dataclass
+@dataclass(repr=False)
 class PromptPrefix:
     """The start of a prompt that every question about a video shares, as the language model has read it.
 
@@ -38,13 +39,15 @@ class PromptPrefix:
     input_ids: torch.Tensor
     cache: Cache
 
+    __repr__ = short_repr
+
     def starts(self, input_ids: torch.Tensor) -> bool:
         """Whether a prompt `[L]` begins with this and goes on."""
         length = len(self.input_ids)
         return len(input_ids) > length and torch.equal(input_ids[:length], self.input_ids.to(input_ids.device))
 
 
-@dataclass
+@dataclass(repr=False)
 class EncodedVideo:
     """One encoded video or picture, as `model.encode_videos` returns it.
 
@@ -73,6 +76,8 @@ class EncodedVideo:
     patches: dict[str, torch.Tensor] = field(default_factory=dict)
     frame_features: FrameFeatures | None = None
     prefix: PromptPrefix | None = None
+
+    __repr__ = short_repr
 
     def check_made_by(self, known: dict[str, str]) -> None:
         """Raises InputError unless the parts of a model with these fingerprints compute what made this."""

@@ -24,6 +24,7 @@ from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
 from .fingerprints import fingerprints
 from .packed_masks import PackedMasks
+from .short_repr import short_repr
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .transformers_versions import CACHE, CACHE_NAMES
 
@@ -35,7 +36,7 @@ _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
-@dataclass
+@dataclass(repr=False)
 class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
     """
     What [`VideoGlammForGroundedGeneration.generate`] returns with masks.
@@ -64,6 +65,8 @@ class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
     frame_timestamps: list[list[float]] | None = None
     sequences_scores: torch.Tensor | None = None
     beam_indices: torch.Tensor | None = None
+
+    __repr__ = short_repr
 
 
 class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
@@ -125,6 +128,11 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         kwargs |= _by_name(self, *args)
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
+        if kwargs.get("assistant_early_exit") or self._config_of(kwargs).assistant_early_exit:
+            raise InputError(
+                "assistant_early_exit cannot be used: only the last layer has learnt to predict words; give a smaller "
+                "model as assistant_model."
+            )
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(

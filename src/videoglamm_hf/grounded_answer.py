@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .messages import SEG_TOKEN
+from .short_repr import short_repr
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Phrase:
     object_index: int | None
 
 
-@dataclass
+@dataclass(repr=False)
 class GroundedAnswer:
     """One sample's answer.
 
@@ -45,6 +46,8 @@ class GroundedAnswer:
     masks: torch.Tensor
     object_scores: torch.Tensor
     timestamps: list[float]
+
+    __repr__ = short_repr
 
     @property
     def labels(self) -> list[str]:

@@ -23,10 +23,11 @@ from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
 from .mask_training import MaskLosses, mask_losses
 from .pixel_decoder import VideoGlammPixelDecoder
+from .short_repr import short_repr
 from .transformers_versions import CACHE
 
 
-@dataclass
+@dataclass(repr=False)
 class VideoGlammCausalLMOutput(CausalLMOutputWithPast):
     """
     Attributes:
@@ -46,6 +47,8 @@ class VideoGlammCausalLMOutput(CausalLMOutputWithPast):
     object_score_loss: torch.Tensor | None = None
     image_hidden_states: torch.Tensor | None = None
     video_hidden_states: torch.Tensor | None = None
+
+    __repr__ = short_repr
 
 
 class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrainedModel, GenerationMixin):
@@ -78,6 +81,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
 
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
+        # Its name does not tell transformers which of its losses is meant.
+        self.loss_type = "ForCausalLM"
         width = config.text_config.hidden_size
         self.model = VideoGlammModel(config)
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)

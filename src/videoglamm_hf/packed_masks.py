@@ -32,6 +32,9 @@ class PackedMasks:
     def nbytes(self) -> int:
         return self.bits.nbytes
 
+    def __repr__(self) -> str:
+        return f"PackedMasks{list(self.shape)}"
+
     def __len__(self) -> int:
         return len(self.bits)
 

@@ -22,6 +22,7 @@ from transformers import Sam2VideoModel
 from .image_streams import normalize_grounding_frames
 from .memory_bank import FrameMemory, MemoryBank
 from .placement import weights_in_place
+from .short_repr import short_repr
 
 # Logit of every pixel of an object that is not in the frame (SAM 2's NO_OBJ_SCORE).
 NO_OBJECT_LOGIT = -1024.0
@@ -58,7 +59,7 @@ class _InForward:
         return step(self, *args, **kwargs)
 
 
-@dataclass
+@dataclass(repr=False)
 class FrameFeatures:
     """Image-encoder features of F frames.
 
@@ -71,6 +72,8 @@ class FrameFeatures:
     embedding: torch.Tensor
     high_resolution: tuple[torch.Tensor, torch.Tensor]
     position: torch.Tensor
+
+    __repr__ = short_repr
 
     def select(self, rows: torch.Tensor | slice) -> "FrameFeatures":
         """The features of the frames `rows`, repeated as often as they are named."""
@@ -90,7 +93,7 @@ class FrameFeatures:
         return len(self.embedding)
 
 
-@dataclass
+@dataclass(repr=False)
 class ObjectMasks:
     """What the pixel decoder says of N objects in one frame each.
 
@@ -109,6 +112,8 @@ class ObjectMasks:
     tokens: torch.Tensor
     candidates: torch.Tensor
     chosen: torch.Tensor
+
+    __repr__ = short_repr
 
 
 def concatenate_features(parts: Sequence[FrameFeatures]) -> FrameFeatures:

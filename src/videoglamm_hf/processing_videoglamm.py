@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
-from .chat_templates import PHI3_CHAT_TEMPLATE, open_ended, render_messages, template_variables
+from .chat_templates import PHI3_CHAT_TEMPLATE, marks_answers, open_ended, render_messages, template_variables
 from .clip import ArrayClip, SampledClip
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
@@ -198,6 +198,8 @@ class VideoGlammProcessor(ProcessorMixin):
         if add_generation_prompt and continue_final_message:
             raise InputError("Give add_generation_prompt or continue_final_message, not both.")
         template = self._template(chat_template)
+        if return_assistant_tokens_mask and not marks_answers(template):
+            raise InputError("assistant_masks cannot be made: the chat template marks no answers by {% generation %}.")
         variables = template_variables(template)
         given = {name: own for name, own in (("tools", tools), ("documents", documents)) if own is not None}
         for name in given:

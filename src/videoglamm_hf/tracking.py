@@ -33,6 +33,7 @@ from .pixel_decoder import (
     resize_mask_logits,
     start_from_masks,
 )
+from .short_repr import short_repr
 
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024
@@ -41,7 +42,7 @@ CPU_POSITIONS_PER_BATCH = 1024
 Place = tuple[int, int]
 
 
-@dataclass
+@dataclass(repr=False)
 class FrameMasks:
     """Masks of one frame of one sample.
 
@@ -60,6 +61,8 @@ class FrameMasks:
     object_scores: torch.Tensor
     iou_scores: torch.Tensor
     logits: torch.Tensor
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)

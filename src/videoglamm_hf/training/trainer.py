@@ -66,9 +66,9 @@ class VideoGlammTrainer(Trainer):
             if outputs.get(name) is not None:
                 self._parts[prefix + name].append(outputs[name].detach())
         if model.training and not torch.isfinite(loss):
-            parts = {name: float(outputs[name]) for name in LOSS_PARTS if outputs.get(name) is not None}
+            parts = {name: float(outputs[name].detach()) for name in LOSS_PARTS if outputs.get(name) is not None}
             raise TrainingError(
-                f"The loss of step {self.state.global_step + 1} is {float(loss)} ({parts}); its batch is "
+                f"The loss of step {self.state.global_step + 1} is {float(loss.detach())} ({parts}); its batch is "
                 f"{names or 'of unnamed samples'}. Look at these samples, lower the learning rate, or use bfloat16 "
                 "in place of float16."
             )
