@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from videoglamm_hf.evaluation import mask_metrics
 from videoglamm_hf.evaluation.mask_metrics import boundary_accuracy, iou, score_masks
 
 MASKS = arrays(bool, (2, 12, 15))
@@ -32,6 +33,22 @@ def test_scores_are_symmetric_and_bounded(a, b):
     assert iou(a, b) == iou(b, a) and 0 <= iou(a, b) <= 1
     assert boundary_accuracy(a[0], b[0]) == pytest.approx(boundary_accuracy(b[0], a[0]))
     assert boundary_accuracy(a[0], a[0]) == 1 and iou(a, a) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS)
+def test_boundaries_are_matched_within_a_disc(masks):
+    """As DAVIS defines it: each boundary is grown by a disc of ceil(0.8 % of the diagonal), here 3 pixels."""
+    first, second = (np.pad(mask, 120) for mask in masks)
+    edges = [mask_metrics._boundary(mask) for mask in (first, second)]
+    if not edges[0].any() or not edges[1].any():
+        return
+    offsets = [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if dy * dy + dx * dx <= 9]
+    grown = [np.any([np.roll(edge, offset, (0, 1)) for offset in offsets], axis=0) for edge in edges]
+    precision = (edges[0] & grown[1]).sum() / edges[0].sum()
+    recall = (edges[1] & grown[0]).sum() / edges[1].sum()
+    expected = 2 * precision * recall / (precision + recall) if precision + recall else 0
+    assert boundary_accuracy(first, second) == pytest.approx(expected)
 
 
 @settings(max_examples=30, deadline=None)
