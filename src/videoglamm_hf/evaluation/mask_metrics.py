@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from ..mask_overlap import mask_iou
+
 BOUNDARY_TOLERANCE = 0.008  # of the frame's diagonal
 
 
@@ -33,12 +35,6 @@ class GroundingScores:
     @property
     def j_and_f(self) -> float:
         return (self.j + self.f) / 2
-
-
-def iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two boolean arrays of one shape; 1 if both are empty."""
-    union = np.logical_or(predicted, truth).sum()
-    return float(np.logical_and(predicted, truth).sum() / union) if union else 1.0
 
 
 def boundary_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -68,10 +64,10 @@ def score_masks(predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray]) ->
                 regions.append(0.0)
                 boundaries.append(0.0)
                 continue
-            whole.append(iou(own[n], other[n]))
-            pairs = list(zip(own[n], other[n], strict=True))
-            regions.append(float(np.mean([iou(a, b) for a, b in pairs])))
+            pairs = zip(own[n], other[n], strict=True)
             boundaries.append(float(np.mean([boundary_accuracy(a, b) for a, b in pairs])))
+            regions.append(float(mask_iou(own[n], other[n], empty=1).mean()))
+            whole.append(float(mask_iou(np.concatenate(own[n]), np.concatenate(other[n]), empty=1)))
     count = sum(len(masks) for masks in truth)
     if not whole:
         return GroundingScores(1.0, 1.0, 1.0, count)
