@@ -16,7 +16,7 @@ from ..data.sample import conversations_of, count_seg
 from ..errors import CheckpointError, InputError, TrainingError
 from ..evaluation.mask_metrics import score_masks
 from ..processing_videoglamm import with_source
-from ..render.visualization import contact_sheet
+from ..render.contact_sheet import contact_sheet
 from .checkpoints import check_training_checkpoint, last_complete_checkpoint
 
 LOSS_PARTS = ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")
