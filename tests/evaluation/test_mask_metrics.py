@@ -55,6 +55,7 @@ def test_boundaries_are_matched_within_a_disc(masks):
     assert boundary_accuracy(first, second) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS, st.integers(0, 1))
 def test_tensors_and_arrays_have_the_same_iou(a, b, empty):
     tensors = mask_iou(torch.from_numpy(a)[:, None], torch.from_numpy(b), empty=empty)
