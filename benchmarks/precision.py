@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoProcessor
 from common import TINY_CONFIG, ForceTokens, benchmark_main, best_device, frames
 from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
+from videoglamm_hf.mask_overlap import mask_iou
 
 SEEDS = ("", "B:", "C:", "D:")
 
@@ -50,8 +51,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         found = answers(salt)
         for mode, values in rows.items():
             full, half = found[mode, torch.float32], found[mode, torch.bfloat16]
-            a, b = full.masks[0], half.masks[0]
-            values.append(float((a & b).sum() / (a | b).sum().clamp(min=1)))
+            values.append(float(mask_iou(full.masks[0].flatten(0, 2), half.masks[0].flatten(0, 2))))
         tokens = [found["video", dtype].sequences[0] for dtype in (torch.float32, torch.bfloat16)]
         length = found["video", torch.float32].prompt_length
         same_tokens.append(float((tokens[0][length:] == tokens[1][length:]).float().mean()))

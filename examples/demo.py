@@ -14,8 +14,9 @@ from transformers import logging
 
 from videoglamm_hf.cli.asking import ask, write_answer
 from videoglamm_hf.loading.models import load_model, load_processor
+from videoglamm_hf.render.colors import object_colors
+from videoglamm_hf.render.terminal import colored_answer
 from videoglamm_hf.render.video_encoding import write_mp4
-from videoglamm_hf.render.visualization import colored_answer, object_colors
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import demo_clip
 

@@ -12,7 +12,7 @@ from videoglamm_hf.toy import TINY_MODEL
 
 LARGE = {"PIL", "accelerate", "av", "bitsandbytes", "huggingface_hub", "peft", "tokenizers", "torch", "transformers"}
 # Training data is checked with arrays.
-LARGE_BUT_FOR_DATA = {"numpy", "scipy", *LARGE}
+LARGE_BUT_FOR_DATA = {"numpy", "pycocotools", "scipy", *LARGE}
 ON_DEMAND = {"peft", "bitsandbytes", "av"}
 
 AUTO_CLASSES = {

@@ -23,6 +23,9 @@ AUTO_MAP = {
     "AutoProcessor": "processing_videoglamm.VideoGlammProcessor",
 }
 
+# Losses that a training output names, as they add up to its `loss`.
+LOSS_PARTS = ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")
+
 # Phi-3-mini-4k-instruct with the vocabulary of the released checkpoint: 32011 tokens + [SEG].
 PUBLISHED_TEXT_CONFIG: dict[str, Any] = {
     "model_type": "phi3",
@@ -185,11 +188,7 @@ class VideoGlammConfig(PreTrainedConfig):
         *CACHE_NAMES,
         "image_hidden_states",
         "video_hidden_states",
-        "ce_loss",
-        "mask_bce_loss",
-        "mask_dice_loss",
-        "mask_iou_loss",
-        "object_score_loss",
+        *LOSS_PARTS,
     ]
     sub_configs = {
         "text_config": AutoConfig,

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 from .errors import InputError
+from .mask_overlap import mask_iou
 from .pixel_decoder import decode_framewise, resize_mask_logits
 from .tracking import Tracker, TrackingOptions, encode_places
 
@@ -269,6 +270,4 @@ def _true_ious(pairs: _Pairs) -> torch.Tensor:
     """IoU of every candidate with the ground truth, at low resolution, `[k, m]`."""
     side = tuple(pairs.candidates.shape[-2:])
     truth = F.interpolate(pairs.labels[:, None].clamp(min=0).float(), size=side, mode="bilinear") > 0.5
-    masks = pairs.candidates > 0
-    union = (masks | truth).flatten(2).sum(-1)
-    return (masks & truth).flatten(2).sum(-1) / union.clamp(min=1)
+    return mask_iou(pairs.candidates > 0, truth)

@@ -89,6 +89,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
         self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
+        self.pixel_decoder.shared_image_embedding.float()
         self.post_init()
         self._keep_in_fp32_modules |= self._unquantized()
 

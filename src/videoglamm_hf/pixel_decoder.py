@@ -199,8 +199,7 @@ def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMask
         prompted: Whether this frame was prompted: its mask is then binarised (in evaluation mode), a tracked
             one goes through a sigmoid.
     """
-    size = (decoder.image_size, decoder.image_size)
-    high = F.interpolate(masks.logits[:, None].float(), size=size, mode="bilinear", align_corners=False)
+    high = resize_mask_logits(masks.logits, (decoder.image_size, decoder.image_size))[:, None]
     pointers = decoder.object_pointer_proj(masks.tokens)
     present = (masks.object_scores > 0)[:, None]
     pointers = torch.where(present, pointers, decoder.no_object_pointer.to(pointers.dtype))

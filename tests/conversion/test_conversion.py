@@ -28,7 +28,7 @@ from videoglamm_hf import OutputError, VideoGlammConfig, cli
 from videoglamm_hf.cli import convert as convert_command
 from videoglamm_hf.conversion import checkpoint_reader, convert, convert_videoglamm, original_parts
 from videoglamm_hf.conversion.checkpoint_reader import StoredTensor, find_weights
-from videoglamm_hf.conversion.checkpoint_writer import plan_shards, write_safetensors
+from videoglamm_hf.conversion.checkpoint_writer import write_safetensors
 from videoglamm_hf.conversion.original_config import build_config
 from videoglamm_hf.conversion.original_keys import DROPPED, assign, drop_reason, source_key, target_keys
 from videoglamm_hf.conversion.original_tokenizer import add_placeholders, load_original_tokenizer
@@ -602,9 +602,21 @@ def test_a_mapped_file_is_opened_anew_after_a_while(tmp_path, monkeypatch, conta
     assert len(opened) == 4
 
 
-def test_plan_shards_keeps_order_and_limits():
-    assert plan_shards({"a": 3, "b": 2, "c": 9, "d": 1}, 5) == [["a", "b"], ["c"], ["d"]]
-    assert plan_shards({"a": 1}, 5) == [["a"]]
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"a": 3, "b": 2, "c": 4, "d": 1}, [["a", "b"], ["c", "d"]]),
+        ({"a": 3, "b": 2, "c": 9, "d": 1}, [["a", "b"], ["c"], ["d"]]),
+        ({"a": 1}, [["a"]]),
+    ],
+)
+def test_shards_keep_order_and_limits(tmp_path, sizes, expected):
+    shapes_ = {name: (size,) for name, size in sizes.items()}
+    tensors = {name: torch.rand(shape) for name, shape in shapes_.items()}
+    files = write_safetensors(tmp_path, shapes_, torch.float32, iter(tensors.items()), max_shard_bytes=5 * 4)
+    found = [load_file(file) for file in files]
+    assert [list(shard) for shard in found] == expected
+    assert same({name: tensor for shard in found for name, tensor in shard.items()}, tensors)
 
 
 def test_overwrite_replaces_only_when_complete(original, tmp_path, reference, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from videoglamm_hf.data.rle import decode_rle, encode_rle
+from videoglamm_hf.data.rle import compress_rle, decode_rle, encode_rle
 from videoglamm_hf.errors import InputError
 
 
@@ -112,6 +112,34 @@ BAD_ENCODINGS = {
 def test_malformed_encodings_are_refused(case):
     with pytest.raises(InputError, match="mask encoding"):
         decode_rle(BAD_ENCODINGS[case])
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30))
+def test_any_runs_are_compressed_and_decoded(runs):
+    size = [sum(runs), 1]
+    rle = compress_rle({"size": size, "counts": runs})
+    assert rle["size"] == size and isinstance(rle["counts"], str)
+    expected = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    assert np.array_equal(decode_rle(rle)[:, 0], expected)
+
+
+@given(st.binary(max_size=30), st.integers(0, 9), st.integers(0, 2**28))
+def test_any_bytes_are_compressed_or_refused(counts, height, width):
+    try:
+        rle = compress_rle({"size": [height, width], "counts": counts})
+    except InputError:
+        return
+    assert rle["counts"].encode() == counts
+
+
+def test_large_masks_that_pycocotools_cannot_write_are_refused():
+    runs = [2**24, 2**25, 2**24, 1]
+    for mask in ({"size": [2**24, 4], "counts": [*runs[:3], 0]}, {"size": [sum(runs), 1], "counts": runs}):
+        with pytest.raises(InputError, match="no safe encoding"):
+            compress_rle(mask)
+    with pytest.raises(InputError, match="no safe encoding"):
+        encode_rle(np.repeat([False, True, False, True], runs)[:, None])
+    assert compress_rle({"size": [2**14, 2**14], "counts": [2**28]})["counts"] == "PPPPP8"
 
 
 @given(st.text(alphabet=[chr(code) for code in range(46, 116)], max_size=30), st.integers(0, 9), st.integers(0, 9))

@@ -10,6 +10,7 @@ from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError
 from videoglamm_hf.clip_sources import read_clip
+from videoglamm_hf.configuration_videoglamm import LOSS_PARTS
 from videoglamm_hf.data import VideoGlammDataCollator
 from videoglamm_hf.mask_training import mask_bce, mask_dice
 from videoglamm_hf.render.video_encoding import write_mp4
@@ -222,8 +223,8 @@ def test_scores_and_ious_train_when_weighted(fresh_model, collate):
     sample = video_sample(1)
     sample["masks"] = [np.stack([sample["masks"][0][0], np.zeros_like(sample["masks"][0][1]), sample["masks"][0][2]])]
     output = model(**collate([sample]))
-    parts = [output[k] for k in ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")]
-    assert torch.allclose(output.loss, sum(parts))
+    assert [name for name in output if name.endswith("_loss")] == list(LOSS_PARTS)
+    assert torch.allclose(output.loss, sum(output[name] for name in LOSS_PARTS))
     output.loss.backward()
     decoder = model.pixel_decoder.mask_decoder
     assert decoder.pred_obj_score_head.layers[0].weight.grad.abs().sum() > 0

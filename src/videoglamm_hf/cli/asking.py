@@ -14,8 +14,9 @@ from ..errors import OutputError
 from ..grounded_answer import GroundedAnswer
 from ..output_files import check_output, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
+from ..render.contact_sheet import contact_sheet
+from ..render.overlay_video import render_video
 from ..render.video_encoding import write_mp4
-from ..render.visualization import contact_sheet, render_video
 
 
 class _TokenProgress(BaseStreamer):

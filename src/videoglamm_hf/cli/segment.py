@@ -14,7 +14,8 @@ from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_model, load_processor
 from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
-from ..render.visualization import colored_answer, object_colors
+from ..render.colors import object_colors
+from ..render.terminal import colored_answer
 from ..toy import TINY_MODEL
 from .asking import ask, write_answer
 from .segment_folder import answer_videos, started_processes

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 
 from ..errors import OutputError
 from ..output_files import explained_writes
@@ -14,23 +15,6 @@ from ..output_files import explained_writes
 MAX_SHARD_BYTES = 5 * 10**9
 
 _SAFETENSORS_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-
-
-def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
-    """Splits tensors into files, in order, none above `max_bytes` unless one tensor alone is.
-
-    >>> plan_shards({"a": 3, "b": 2, "c": 9, "d": 1}, 5)
-    [['a', 'b'], ['c'], ['d']]
-    """
-    shards: list[list[str]] = [[]]
-    used = 0
-    for name, size in sizes.items():
-        if shards[-1] and used + size > max_bytes:
-            shards.append([])
-            used = 0
-        shards[-1].append(name)
-        used += size
-    return shards
 
 
 def write_safetensors(
@@ -49,7 +33,7 @@ def write_safetensors(
         shapes: Shape of every tensor, in the order they come.
         dtype: float32, float16 or bfloat16, of every tensor or by name.
         tensors: `(name, tensor)` in the order of `shapes`.
-        max_shard_bytes: Most bytes of tensors in one file.
+        max_shard_bytes: Most bytes of tensors in one file; more where one tensor alone has more.
 
     Returns:
         The weight files.
@@ -58,26 +42,24 @@ def write_safetensors(
         OutputError: If the disk is too small or a file cannot be written.
     """
     dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
-    sizes = {name: torch.Size(shape).numel() * dtypes[name].itemsize for name, shape in shapes.items()}
-    total = sum(sizes.values())
+    announced = {name: torch.empty(shape, dtype=dtypes[name], device="meta") for name, shape in shapes.items()}
+    # Larger tensors than a shard would come first, and not in their order.
+    limit = max(max_shard_bytes, *(tensor.nbytes for tensor in announced.values()))
+    split = split_torch_state_dict_into_shards(announced, max_shard_size=limit)
+    total = split.metadata["total_size"]
     free = shutil.disk_usage(folder).free
     if free < total:
         raise OutputError(
             f"The weights take {total / 1e9:.1f} GB, but {folder.parent} has {free / 1e9:.1f} GB left. "
             "Free some space, give another --output, or a smaller --dtype."
         )
-    shards = plan_shards(sizes, max_shard_bytes)
-    count = len(shards)
-    names = ["model.safetensors"]
-    if count > 1:
-        names = [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
     stream = iter(tensors)
-    for file_name, shard in zip(names, shards, strict=True):
+    for file_name, names in split.filename_to_tensors.items():
         with explained_writes(folder / file_name), (folder / file_name).open("wb") as file:
-            file.write(_header(shard, shapes, sizes, dtypes))
-            for name in shard:
+            file.write(_header({name: announced[name] for name in names}))
+            for name in names:
                 came, tensor = next(stream)
-                if (came, tuple(tensor.shape), tensor.dtype) != (name, tuple(shapes[name]), dtypes[name]):
+                if (came, tensor.shape, tensor.dtype) != (name, announced[name].shape, announced[name].dtype):
                     raise RuntimeError(f"tensor {came} came where {name} of {shapes[name]} was announced")
                 # In pieces of one memory view: no second copy of the tensor.
                 file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
@@ -85,33 +67,25 @@ def write_safetensors(
             os.fsync(file.fileno())
     if next(stream, None) is not None:
         raise RuntimeError("more tensors came than were announced")
-    if count > 1:
-        index = {
-            "metadata": {"total_size": total},
-            "weight_map": {name: file for file, shard in zip(names, shards, strict=True) for name in shard},
-        }
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         path = folder / "model.safetensors.index.json"
         with explained_writes(path):
             path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return [folder / name for name in names]
+    return [folder / name for name in split.filename_to_tensors]
 
 
-def _header(
-    names: list[str],
-    shapes: Mapping[str, tuple[int, ...]],
-    sizes: Mapping[str, int],
-    dtypes: Mapping[str, torch.dtype],
-) -> bytes:
+def _header(tensors: Mapping[str, torch.Tensor]) -> bytes:
     """The start of a safetensors file: the header's length as uint64, then JSON padded to 8 bytes."""
     header: dict = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name in names:
+    for name, tensor in tensors.items():
         header[name] = {
-            "dtype": _SAFETENSORS_DTYPES[dtypes[name]],
-            "shape": list(shapes[name]),
-            "data_offsets": [offset, offset + sizes[name]],
+            "dtype": _SAFETENSORS_DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + tensor.nbytes],
         }
-        offset += sizes[name]
+        offset += tensor.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text

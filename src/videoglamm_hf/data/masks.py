@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..frame_arrays import MAX_PIXELS
-from .rle import decode_rle, encode_rle
+from .rle import compress_rle, decode_rle, encode_rle
 
 Mask = dict[str, Any] | np.ndarray | None
 Track = Sequence[Mask]
@@ -78,7 +78,7 @@ def mask_problem(mask: Any) -> tuple[str, str] | None:
         if not isinstance(counts, (str, bytes, list, tuple)):
             return f".{field}", f"must be text or a list of run lengths, not {type(counts).__name__}"
         try:
-            decode_rle({"size": mask["size"], "counts": counts})
+            compress_rle({"size": mask["size"], "counts": counts})
         except InputError as error:
             return f".{field}", str(error)
     return None
@@ -117,10 +117,8 @@ def compressed(mask: Mask) -> dict[str, Any] | None:
         return encode_rle(mask)
     plain = {**mask, "size": list(mask_size(mask))}
     for field in ("counts", "ignore"):
-        if isinstance(mask.get(field), (list, tuple)):
-            plain[field] = encode_rle(decode_rle({"size": mask["size"], "counts": mask[field]}))["counts"]
-        elif isinstance(mask.get(field), bytes):
-            plain[field] = mask[field].decode("ascii")
+        if mask.get(field) is not None:
+            plain[field] = compress_rle({"size": mask["size"], "counts": mask[field]})["counts"]
     return plain
 
 

@@ -1,23 +1,26 @@
-"""Masks as COCO run-length encoding: the compressed strings that pycocotools writes and reads.
+"""Masks as COCO run-length encoding, read and written by pycocotools.
 
 A mask is read column by column, and the lengths of its runs are listed: first zeros (possibly none), then
 ones, and so on. The compressed form writes every length, from the fourth on as the difference to the length
-two before, in groups of five bits as printable characters.
+two before, in groups of five bits as printable characters. pycocotools trusts what it reads, so that the
+runs are checked here first.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco
 
 from ..errors import InputError
+from ..frame_arrays import MAX_PIXELS
 
-_GROUP_BITS = 5
-_MORE = 0x20  # set in a character that is followed by more bits of the same number
-_SIGN = 0x10
-_MAX_PIXELS = 2**31  # as in pycocotools; also keeps a false size from filling the memory
-_MAX_GROUPS = 9  # 45 bits: more than any run of a mask that fits into memory
+# No character of the format; a number of more than 30 bits, which no mask needs; a number cut short.
+_MALFORMED = re.compile(rb"[^0-o]|[P-o]{6}|[P-o]\Z")
+
+_SAFE_PIXELS = 3 * 2**24  # of larger masks, see `_check_writable`
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
@@ -30,39 +33,42 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
         {"size": [H, W], "counts": str}, what `pycocotools.mask.encode` gives, with `counts` as text.
 
     Raises:
-        InputError: `mask` is not a bool array [H, W].
+        InputError: `mask` is not a bool array [H, W], or one that pycocotools cannot write.
     """
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
         found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise InputError(f"a mask must be a bool array [H, W], not {found}")
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    start = [0, 0] if flat[:1].any() else [0]  # a mask that starts with ones has a first run of no zeros
-    counts = np.diff(np.concatenate([start, edges, [flat.size]]))
-    return {"size": [int(side) for side in mask.shape], "counts": _compress(counts)}
+    if mask.size > _SAFE_PIXELS:
+        flat = mask.ravel(order="F")
+        _check_writable(mask.size, np.count_nonzero(flat[1:] != flat[:-1]) + 1)
+    rle = coco.encode(np.asfortranarray(mask).view(np.uint8))
+    return {**rle, "counts": rle["counts"].decode("ascii")}
 
 
-def decode_rle(rle: dict[str, Any]) -> np.ndarray:
-    """Decode one mask.
+def compress_rle(rle: dict[str, Any]) -> dict[str, Any]:
+    """Check an encoding and give it in compressed form.
 
     Args:
         rle: {"size": [H, W], "counts": ...} with compressed counts (str or bytes) or a list of run lengths.
 
     Returns:
-        bool [H, W].
+        {"size": [H, W], "counts": str}.
 
     Raises:
         InputError: the encoding is malformed, or its runs do not fill exactly H x W pixels.
     """
     try:
-        height, width = (int(side) for side in rle["size"])
+        size = [int(side) for side in rle["size"]]
+        height, width = size
         counts = rle["counts"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError('a mask encoding must be {"size": [H, W], "counts": ...}') from error
-    if height < 0 or width < 0 or height * width > _MAX_PIXELS:
-        raise InputError(f"the size of a mask encoding is out of range: {[height, width]}")
-    if isinstance(counts, (str, bytes)):
-        runs = _decompress(counts)
+    if height < 0 or width < 0 or height * width > MAX_PIXELS:
+        raise InputError(f"the size of a mask encoding is out of range: {size}")
+    is_text = isinstance(counts, (str, bytes))
+    if is_text:
+        data = counts.encode() if isinstance(counts, str) else counts
+        runs = _run_lengths(data)
     else:
         try:
             runs = np.asarray(counts)
@@ -71,48 +77,46 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
         if runs.ndim != 1 or (runs.size and runs.dtype.kind not in "iu"):
             raise InputError("the counts of a mask encoding must be text or a list of whole numbers")
         runs = runs.astype(np.int64)
-    if (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
+    pixels = height * width
+    if not runs.size or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
         raise InputError(f"the runs of a mask encoding must be 0 or more and add up to {height} x {width} pixels")
-    flat = np.repeat(np.arange(runs.size) % 2 == 1, runs)
-    return flat.reshape((height, width), order="F")
+    if not is_text:
+        _check_writable(pixels, runs.size)
+        data = coco.frPyObjects({"size": size, "counts": runs}, height, width)["counts"]
+    return {"size": size, "counts": data.decode("ascii")}
 
 
-def _compress(counts: np.ndarray) -> str:
-    numbers = counts.astype(np.int64)
-    numbers[3:] -= counts[1:-2]
-    characters = np.zeros((numbers.size, _MAX_GROUPS), np.uint8)
-    unfinished = np.ones(numbers.size, bool)
-    used = np.zeros(characters.shape, bool)
-    for group in range(_MAX_GROUPS):
-        used[:, group] = unfinished
-        bits = numbers & (_MORE - 1)
-        numbers >>= _GROUP_BITS
-        unfinished = unfinished & (numbers != np.where(bits & _SIGN, -1, 0))
-        characters[:, group] = bits + _MORE * unfinished + ord("0")
-        if not unfinished.any():
-            break
-    return characters[used].tobytes().decode("ascii")
+def decode_rle(rle: dict[str, Any]) -> np.ndarray:
+    """Decode one mask.
+
+    Args:
+        rle: as for `compress_rle`.
+
+    Returns:
+        bool [H, W].
+
+    Raises:
+        InputError: as of `compress_rle`.
+    """
+    return coco.decode(compress_rle(rle)).view(np.bool_)
 
 
-def _decompress(text: str | bytes) -> np.ndarray:
-    try:
-        data = text.encode("ascii") if isinstance(text, str) else text
-    except UnicodeEncodeError as error:
-        raise InputError("the counts of a mask encoding hold a character that is not ASCII") from error
-    values = np.frombuffer(data, np.uint8).astype(np.int64) - ord("0")
-    if (values < 0).any() or (values >= 2 * _MORE).any():
-        raise InputError("the counts of a mask encoding hold a character that does not belong there")
-    if values.size and values[-1] & _MORE:
-        raise InputError("the counts of a mask encoding are cut short")
-    ends = np.flatnonzero((values & _MORE) == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])[: ends.size]
-    lengths = ends - starts + 1
-    if (lengths > _MAX_GROUPS).any():
-        raise InputError("the counts of a mask encoding hold a number that is too long")
-    places = np.arange(values.size) - np.repeat(starts, lengths)
-    shifted = (values & (_MORE - 1)) << (_GROUP_BITS * places)
-    numbers = np.add.reduceat(shifted, starts) if ends.size else np.zeros(0, np.int64)
-    numbers -= np.where(values[ends] & _SIGN, np.int64(1) << (_GROUP_BITS * lengths), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
+def _run_lengths(counts: bytes) -> np.ndarray:
+    """int64 [runs] of compressed counts; nothing says yet that they are positive or fit a size."""
+    if _MALFORMED.search(counts):
+        raise InputError("the counts of a mask encoding are cut short or hold what does not belong there")
+    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - ord("0")  # bit 5: more follow; bit 4 of a last: sign
+    ends = np.flatnonzero(groups < 32)
+    lengths = np.diff(ends, prepend=-1)
+    places = np.arange(groups.size) - np.repeat(ends - lengths + 1, lengths)
+    runs = np.diff(np.cumsum((groups & 31) << 5 * places)[ends], prepend=0)
+    runs -= (groups[ends] & 16) << (5 * lengths - 4)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def _check_writable(pixels: int, runs: int) -> None:
+    """pycocotools writes past its buffer where all of four or more numbers take six characters, 2^24 or more each."""
+    if pixels > MAX_PIXELS or (pixels > _SAFE_PIXELS and 4 <= runs < 36):  # 36 such runs have more than 2^28 pixels
+        raise InputError(f"a mask of {pixels} pixels in {runs} runs has no safe encoding as RLE")

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from ..mask_overlap import mask_iou
 
 BOUNDARY_TOLERANCE = 0.008  # of the frame's diagonal
 
@@ -34,20 +37,14 @@ class GroundingScores:
         return (self.j + self.f) / 2
 
 
-def iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two boolean arrays of one shape; 1 if both are empty."""
-    union = np.logical_or(predicted, truth).sum()
-    return float(np.logical_and(predicted, truth).sum() / union) if union else 1.0
-
-
 def boundary_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
     """F-measure of the boundaries of two boolean masks `[H, W]`; 1 if neither has any."""
     a, b = _boundary(predicted), _boundary(truth)
     if not a.any() or not b.any():
         return float(a.any() == b.any())
     radius = int(np.ceil(BOUNDARY_TOLERANCE * np.hypot(*truth.shape)))
-    precision = (a & _dilated(b, radius)).sum() / a.sum()
-    recall = (b & _dilated(a, radius)).sum() / b.sum()
+    precision = (distance_transform_edt(~b)[a] <= radius).mean()
+    recall = (distance_transform_edt(~a)[b] <= radius).mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
@@ -67,10 +64,10 @@ def score_masks(predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray]) ->
                 regions.append(0.0)
                 boundaries.append(0.0)
                 continue
-            whole.append(iou(own[n], other[n]))
-            pairs = list(zip(own[n], other[n], strict=True))
-            regions.append(float(np.mean([iou(a, b) for a, b in pairs])))
+            pairs = zip(own[n], other[n], strict=True)
             boundaries.append(float(np.mean([boundary_accuracy(a, b) for a, b in pairs])))
+            regions.append(float(mask_iou(own[n], other[n], empty=1).mean()))
+            whole.append(float(mask_iou(np.concatenate(own[n]), np.concatenate(other[n]), empty=1)))
     count = sum(len(masks) for masks in truth)
     if not whole:
         return GroundingScores(1.0, 1.0, 1.0, count)
@@ -84,15 +81,3 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
     edge = (mask ^ padded[:-1, 1:]) | (mask ^ padded[1:, :-1]) | (mask ^ padded[1:, 1:])
     edge[-1, -1] = False
     return edge
-
-
-def _dilated(mask: np.ndarray, radius: int) -> np.ndarray:
-    """A mask grown by a disc."""
-    height, width = mask.shape
-    padded = np.pad(mask, radius)
-    grown = np.zeros_like(mask)
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            if dy * dy + dx * dx <= radius * radius:
-                grown |= padded[radius + dy : radius + dy + height, radius + dx : radius + dx + width]
-    return grown

@@ -10,16 +10,15 @@ from PIL import Image
 from tqdm.auto import tqdm
 from transformers import Trainer
 
+from ..configuration_videoglamm import LOSS_PARTS
 from ..data.clips import read_training_clip
 from ..data.masks import decode_masks
 from ..data.sample import conversations_of, count_seg
 from ..errors import CheckpointError, InputError, TrainingError
 from ..evaluation.mask_metrics import score_masks
 from ..messages import with_source
-from ..render.visualization import contact_sheet
+from ..render.contact_sheet import contact_sheet
 from .checkpoints import check_training_checkpoint, last_complete_checkpoint
-
-LOSS_PARTS = ("ce_loss", "mask_bce_loss", "mask_dice_loss", "mask_iou_loss", "object_score_loss")
 
 
 class VideoGlammTrainer(Trainer):

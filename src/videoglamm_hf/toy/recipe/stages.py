@@ -26,6 +26,7 @@ from videoglamm_hf.image_streams import (
     temporal_stream,
     tower_frame_indices,
 )
+from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.pixel_decoder import (
     FrameFeatures,
     ObjectMasks,
@@ -481,10 +482,7 @@ def _mask_loss(decided: ObjectMasks, targets: torch.Tensor, real: torch.Tensor) 
     overlap, total = 2 * (chances * wanted).sum((2, 3)), (chances + wanted).sum((2, 3))
     # Nothing to see has no dice.
     dice = (1 - (overlap + 1) / (total + 1)) * targets.any(-1).any(-1)[:, None]
-    with torch.no_grad():
-        predicted, truth = logits > 0, wanted > 0.5
-        shared, joined = (predicted & truth).sum((2, 3)), (predicted | truth).sum((2, 3))
-        ious = (shared + 1e-6) / (joined + 1e-6)
+    ious = mask_iou(logits > 0, wanted > 0.5, empty=1)
     scores = F.binary_cross_entropy_with_logits(decided.object_scores, real)
     return (2 * bce + dice).mean() + 0.1 * F.mse_loss(decided.iou_scores, ious) + 0.2 * scores
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
+from ...mask_overlap import mask_iou
 from .config import KINDS, ShapesWorldConfig
 from .dataset import ShapesWorldDataset
 from .questions import split_words
@@ -92,11 +93,7 @@ UNSEEN_GAP = 0.10
 def track_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Mean IoU of two mask tracks, bool `[T, H, W]`, over the frames in which there is something to see."""
     seen = truth.any((1, 2))
-    if not seen.any():
-        return float("nan")
-    predicted, truth = predicted[seen], truth[seen]
-    shared = (predicted & truth).sum((1, 2))
-    return float((shared / (predicted | truth).sum((1, 2))).mean())
+    return float(mask_iou(predicted[seen], truth[seen]).mean()) if seen.any() else float("nan")
 
 
 def score_clip(

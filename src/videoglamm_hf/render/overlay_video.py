@@ -1,0 +1,67 @@
+"""A video with masks and a legend."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .arrays import check_frame, check_masks, resized, resized_masks
+from .colors import object_colors
+from .legend import font_size_for, legend_strip
+from .overlay import overlay_masks
+
+_MIN_SHORT_SIDE = 240  # smaller videos are enlarged for a legible legend
+_MAX_LONG_SIDE = 1920  # and no further than this
+
+
+def render_video(
+    frames: Iterable[np.ndarray],
+    masks: np.ndarray,
+    labels: Sequence[str],
+) -> Iterator[np.ndarray]:
+    """Frames with masks and a legend, one at a time, all of one size: what `write_mp4` takes.
+
+    Videos with a short side below 240 pixels are enlarged.
+
+    Args:
+        frames: T frames, uint8 [H, W, 3].
+        masks: bool [N, T, H, W].
+        labels: N phrases.
+
+    Returns:
+        An iterator over T frames, uint8 [H', W', 3].
+
+    Raises:
+        InputError: shapes or numbers do not fit together; for a frame, when its turn comes.
+    """
+    check_masks(masks, (len(labels), "T", "H", "W"))
+    return _rendered(frames, masks, labels)
+
+
+def _rendered(frames: Iterable[np.ndarray], masks: np.ndarray, labels: Sequence[str]) -> Iterator[np.ndarray]:
+    colors = object_colors(len(labels))
+    count, height, width = masks.shape[1:]
+    factor = _enlargement(height, width) if height and width else 1
+    size = (width * factor, height * factor)
+    legend = None
+    position = 0
+    for frame in frames:
+        check_frame(frame)
+        if frame.shape[:2] != (height, width) or position == count:
+            raise InputError(
+                f"frame {position} is {frame.shape[1]}x{frame.shape[0]}, but the masks are for "
+                f"{count} frames of {width}x{height}"
+            )
+        picture = overlay_masks(resized(frame, size), resized_masks(masks[:, position], size), colors=colors)
+        if legend is None:
+            legend = legend_strip(size[0], labels, colors, font_size_for(picture))
+        yield np.concatenate([picture, legend])
+        position += 1
+    if position < count:
+        raise InputError(f"there are only {position} frames, but masks for {count}")
+
+
+def _enlargement(height: int, width: int) -> int:
+    factor = math.ceil(_MIN_SHORT_SIDE / min(height, width))
+    return max(1, min(factor, _MAX_LONG_SIDE // max(height, width)))
