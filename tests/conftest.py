@@ -128,7 +128,9 @@ def without_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         # torch says so of any Trainer on a machine without an accelerator.
         warnings.filterwarnings("ignore", "'pin_memory' argument is set as true but no accelerator is found")
         yield
-    logged = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING]
+    # bitsandbytes says once that a CPU could have an optional kernel.
+    logged = [r for r in caplog.get_records("call") if not r.name.startswith("bitsandbytes.backends.cpu")]
+    logged = [record.getMessage() for record in logged if record.levelno >= logging.WARNING]
     assert not logged, logged
 
 
