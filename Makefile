@@ -15,8 +15,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(PY) examples/demo.py --output demo_output
 
+# A process per core, one thread each. Threads that spin while they wait slow everything else down.
+IN_PARALLEL := -n logical --maxprocesses 8 --dist loadfile
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
 test: $(VENV)/.installed
-	VIDEOGLAMM_REQUIRE_SUITES=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q
+	VIDEOGLAMM_REQUIRE_SUITES=1 $(ONE_THREAD) $(PY) -m pytest -q $(IN_PARALLEL)
 
 # What other versions of the libraries can break: numbers, generation, training, quantisation, Hub, command line.
 VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.py tests/training/test_training.py \
@@ -31,14 +35,14 @@ VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.p
 
 # Every lower bound of pyproject.toml.
 test-oldest: .venv-oldest/.installed
-	OMP_WAIT_POLICY=PASSIVE .venv-oldest/bin/python -m pytest -q -m "not slow" $(VERSION_TESTS)
+	$(ONE_THREAD) .venv-oldest/bin/python -m pytest -q $(IN_PARALLEL) -m "not slow" $(VERSION_TESTS)
 
 # What the index gives today, but for torch, whose newest builds are for CUDA.
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		$(shell grep '^torch==' constraints.txt) --editable ".[dev]"
-	OMP_WAIT_POLICY=PASSIVE .venv-newest/bin/python -m pytest -q -m "not slow" $(VERSION_TESTS)
+	$(ONE_THREAD) .venv-newest/bin/python -m pytest -q $(IN_PARALLEL) -m "not slow" $(VERSION_TESTS)
 
 parity: $(VENV)/.installed
 	$(PY) -m pytest -q tests/parity

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ GOLDEN = FIXTURES / "golden"
 TINY_CONFIG = FIXTURES / "original_tiny" / "config.json"
 SEG_TOKEN_ID = 319
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
 class ForceTokens(LogitsProcessor):
@@ -161,6 +163,17 @@ def hold() -> Callable:
         assert difference <= tolerance, f"{case}, {what}: {difference:.3g} > {tolerance:.3g}"
 
     return check
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several hands its rows to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["parity_rows"] = _PARITY_ROWS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _PARITY_ROWS.extend(map(tuple, getattr(node, "workeroutput", {}).get("parity_rows", ())))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
