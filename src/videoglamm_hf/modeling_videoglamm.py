@@ -79,6 +79,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
         width = config.text_config.hidden_size
+        # What transformers would otherwise look for in the name of the class, and warn of not finding.
+        self.loss_type = "ForCausalLM"
         self.model = VideoGlammModel(config)
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
