@@ -138,28 +138,12 @@ class TestVideoGlamm:
         prefix = "pixel_decoder."
         assert {n[len(prefix) :] for n in model.state_dict() if n.startswith(prefix)} == names
 
-    def test_left_padding_changes_nothing(self, model, processor):
-        ids = processor.tokenizer("What moves in here?", return_tensors="pt").input_ids
-        padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), ids], dim=1)
-        mask = (torch.arange(padded.shape[1]) >= 5).long()[None]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        with torch.no_grad():
-            expected = model(input_ids=ids).logits
-            logits = model(input_ids=padded, attention_mask=mask, position_ids=positions).logits[:, 5:]
-        assert torch.allclose(logits, expected, atol=1e-5)
-
     def test_labels_give_the_causal_loss(self, model, processor):
         ids = processor.tokenizer("What moves in here?", return_tensors="pt").input_ids
         with torch.no_grad():
             output = model(input_ids=ids, labels=ids)
         expected = torch.nn.functional.cross_entropy(output.logits[0, :-1], ids[0, 1:])
         assert torch.allclose(output.loss, expected, atol=1e-5)
-
-    def test_logits_to_keep(self, model, processor):
-        ids = processor.tokenizer("What moves in here?", return_tensors="pt").input_ids
-        with torch.no_grad():
-            kept, every = model(input_ids=ids, logits_to_keep=2).logits, model(input_ids=ids).logits
-        assert kept.shape[1] == 2 and torch.allclose(kept, every[:, -2:], atol=1e-5)
 
     def test_random_weights_are_finite_and_differ_from_zero(self):
         torch.manual_seed(0)
@@ -198,3 +182,17 @@ def test_visual_tokens_are_a_tuple_if_asked_and_inner_states_are_refused_by_name
             model.get_image_features(pixels, **{name: True})
         with pytest.raises(InputError, match=name):
             model.get_video_features(pixels, pixels, **{name: True})
+
+
+def test_lists_of_module_names_name_modules(model):
+    """A name that no module has would keep nothing in float32, or split what must stay whole."""
+    modules = [name for name, _ in model.named_modules()]
+    for listed in (model._keep_in_fp32_modules_strict, type(model)._keep_in_fp32_modules):
+        assert listed and all(any(name in module for module in modules) for name in listed)
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert set(type(model)._no_split_modules) <= kinds
+
+
+def test_the_loss_is_known_without_a_warning(model):
+    """transformers tells the loss by the name of the class, and warns where that says nothing."""
+    assert model.loss_type == "ForCausalLM"

@@ -15,6 +15,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple, torch_compilable_check
+from transformers.utils.import_utils import is_tracing
 
 from .configuration_videoglamm import VideoGlammConfig
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES
@@ -185,9 +186,9 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             patches["image_patches"] = self._spatial_patches(pixel_values)
         if pixel_values_videos is not None:
             self._check_frames(pixel_values_videos, temporal_pixel_values_videos)
-            # One video fills a CPU; more at a time only cost its allocator.
-            one_by_one = pixel_values_videos.device.type == "cpu" and not one_pass
-            at_once = 1 if one_by_one else len(pixel_values_videos)
+            # One video fills a CPU; more at a time only cost its allocator. A graph is to fit any number of them.
+            one_by_one = pixel_values_videos.device.type == "cpu" and not one_pass and not is_tracing()
+            at_once = 1 if one_by_one else pixel_values_videos.shape[0]
             for name, tower, pixels in (
                 ("video_patches", self._spatial_patches, pixel_values_videos),
                 ("temporal_video_patches", self._temporal_patches, temporal_pixel_values_videos),
@@ -365,7 +366,9 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         encoded = any(own is not None for own in patches.values())
         if encoded:
             self._check_frozen()
-        source = {name: own for name, own in (patches if encoded else pixels).items() if own is not None and len(own)}
+        given = patches if encoded else pixels
+        # Not by `len`, which would tie a graph to this number of them.
+        source = {name: own for name, own in given.items() if own is not None and own.shape[0] > 0}
         names = PATCH_NAMES if encoded else PIXEL_NAMES
         missing = [kind for kind in names if blank_passes and names[kind][0] not in source]
         for kind in missing:

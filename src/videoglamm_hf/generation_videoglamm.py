@@ -128,11 +128,6 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         kwargs |= _by_name(self, *args)
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
-        if kwargs.get("assistant_early_exit") or self._config_of(kwargs).assistant_early_exit:
-            raise InputError(
-                "assistant_early_exit cannot be used: only the last layer has learnt to predict words; give a smaller "
-                "model as assistant_model."
-            )
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(
@@ -152,7 +147,9 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         frames, sizes, timestamps = self._frames_to_segment(
             input_ids, encoded_videos, grounding_frames, original_sizes, frame_timestamps
         )
-        wanted_states = kwargs.pop("output_hidden_states", None) or self._config_of(kwargs).output_hidden_states
+        wanted_states = kwargs.pop("output_hidden_states", None)
+        if wanted_states is None:
+            wanted_states = self._config_of(kwargs).output_hidden_states
         output = super().generate(
             input_ids,
             **kwargs | {"return_dict_in_generate": True, "output_hidden_states": _with_the_last(wanted_states)},
@@ -223,6 +220,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             for names in (PIXEL_NAMES, PATCH_NAMES)
         )
         sample_index = kwargs.pop("sample_index", None)
+        if kwargs.get("inputs_embeds") is not None and kwargs.get("assistant_model") is not None:
+            raise InputError("assistant_model reads input_ids, and cannot draft from inputs_embeds; leave one out.")
         if input_ids is None or kwargs.get("inputs_embeds") is not None:
             return kwargs
         limit = getattr(self.config.text_config, "max_position_embeddings", None)
@@ -232,7 +231,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             )
         pixels = {name: own for name, own in pixels.items() if own is not None}
         patches = {name: own for name, own in patches.items() if own is not None and len(own)}
-        read = _fit_cache(input_ids, kwargs)
+        # transformers' assisted generation reads the whole prompt, whatever of it is in the cache.
+        read = _fit_cache(input_ids, kwargs, keep=not self._is_assisted(kwargs))
         if not _has_visuals(input_ids[:, read:], self.config) and (read or not (pixels or patches)):
             return kwargs
         if self._config_of(kwargs).prefill_chunk_size or kwargs.get("prefill_chunk_size"):
@@ -248,6 +248,11 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
     def _config_of(self, kwargs: dict[str, Any]) -> Any:
         return kwargs.get("generation_config") or self.generation_config
+
+    def _is_assisted(self, kwargs: dict[str, Any]) -> bool:
+        names = ("assistant_model", "prompt_lookup_num_tokens")
+        given = (kwargs.get(name, getattr(self._config_of(kwargs), name, None)) for name in names)
+        return any(value is not None for value in given)
 
     def _check_encoded(self, encoded: Encoded, input_ids: torch.Tensor | None) -> None:
         if input_ids is None or len(encoded) != len(input_ids):
@@ -265,10 +270,9 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             return {}
         config = self._config_of(kwargs)
         several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
-        own_cache = any(
-            kwargs.get(name) is not None for name in (*CACHE_NAMES, "cache_implementation", "assistant_model")
-        )
-        if several or own_cache or config.cache_implementation or kwargs.get("use_cache") is False:
+        own_cache = any(kwargs.get(name) is not None for name in (*CACHE_NAMES, "cache_implementation"))
+        own_cache = own_cache or config.cache_implementation or kwargs.get("use_cache") is False
+        if several or own_cache or self._is_assisted(kwargs):
             return {}
         return {CACHE: copy.deepcopy(prefix.cache)}
 
@@ -358,13 +362,14 @@ def _with_the_last(wanted: bool | int | Sequence[int] | None) -> bool | int | li
     return [*(wanted if isinstance(wanted, Sequence) else [wanted]), -1] if wanted else -1
 
 
-def _fit_cache(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> int:
-    """Cuts a given cache that was used before back to the prompt; how many tokens of the prompt it holds."""
+def _fit_cache(input_ids: torch.Tensor, kwargs: dict[str, Any], keep: bool) -> int:
+    """Cuts a given cache that was used before back to the prompt, or (without `keep`) to nothing; how many tokens of
+    the prompt it holds."""
     cache = next((kwargs[name] for name in CACHE_NAMES if kwargs.get(name) is not None), None)
     mask = kwargs.get("attention_mask")
     if cache is None or (mask is not None and mask.shape[1] != input_ids.shape[1]):
         return 0  # no cache, or only the new tokens are given
-    extra = int(cache.get_seq_length()) - (input_ids.shape[1] - 1)
+    extra = int(cache.get_seq_length()) - (input_ids.shape[1] - 1 if keep else 0)
     if extra > 0:
         cache.crop(-extra)
     return int(cache.get_seq_length())

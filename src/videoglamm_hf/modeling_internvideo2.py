@@ -138,6 +138,7 @@ class InternVideo2PreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
+    _can_compile_fullgraph = True
     _no_split_modules = ["InternVideo2Layer"]
     _supports_sdpa = True
     _supports_flash_attn = True

@@ -81,15 +81,14 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
 
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
-        # Its name does not tell transformers which of its losses is meant.
-        self.loss_type = "ForCausalLM"
         width = config.text_config.hidden_size
+        # What transformers would otherwise look for in the name of the class, and warn of not finding.
+        self.loss_type = "ForCausalLM"
         self.model = VideoGlammModel(config)
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
         self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
-        self.pixel_decoder.shared_image_embedding.float()
         self.post_init()
         self._keep_in_fp32_modules |= self._unquantized()
 

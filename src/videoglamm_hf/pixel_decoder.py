@@ -31,6 +31,11 @@ NO_OBJECT_LOGIT = -1024.0
 class VideoGlammPixelDecoder(Sam2VideoModel):
     """SAM 2's video model, unchanged, that also runs the functions of this file inside its `forward`."""
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        # A new model is in float32 here too, whatever dtype it is made in; see `_keep_in_fp32_modules_strict`.
+        self.shared_image_embedding.float()
+
     def forward(self, *args: Any, step: Callable | None = None, **kwargs: Any) -> Any:
         r"""
         Args:

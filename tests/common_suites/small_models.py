@@ -1,10 +1,11 @@
 """The smallest models the suites run on, and inputs for them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
-from videoglamm_hf import InternVideo2Config, VideoGlammConfig
+from videoglamm_hf import InternVideo2Config, VideoGlammConfig, VideoGlammForGroundedGeneration
 
 # As many as the attention suite takes, which fills fewer up with random rows.
 BATCH = 7
@@ -73,7 +74,8 @@ def model_config() -> VideoGlammConfig:
 
 def _grounding_config() -> dict[str, Any]:
     """A SAM 2 video model for 32-pixel frames."""
-    width, trunk = 16, [8, 16, 16, 16]
+    # Memories are 64 wide in SAM 2 whatever the config says, and the widths of stages must grow.
+    width, trunk = 64, [8, 16, 24, 32]
     return {
         "image_size": 32,
         "memory_attention_hidden_size": width,
@@ -120,15 +122,42 @@ def clips(batch: int = BATCH) -> torch.Tensor:
     return torch.randn(batch, TOWER_FRAMES, 3, TEMPORAL_SIZE, TEMPORAL_SIZE)
 
 
-def model_inputs(config: VideoGlammConfig, batch: int = BATCH) -> dict[str, torch.Tensor]:
-    """Prompts that each ask about a picture and a video."""
-    visual = [config.image_token_id] * config.image_seq_length + [config.video_token_id] * config.video_seq_length
+def model_inputs(
+    config: VideoGlammConfig, batch: int = BATCH, kinds: Collection[str] = ("image", "video")
+) -> dict[str, torch.Tensor]:
+    """Prompts that each ask about a picture and a video, or about what else `kinds` says."""
+    visual = ([config.image_token_id] * config.image_seq_length) * ("image" in kinds)
+    visual += ([config.video_token_id] * config.video_seq_length) * ("video" in kinds)
     words = torch.randint(3, VOCABULARY - 1, (batch, WORDS))
-    input_ids = torch.cat([words[:, :1], torch.tensor([visual] * batch), words[:, 1:]], dim=1)
-    return {
-        "input_ids": input_ids,
-        "attention_mask": torch.ones_like(input_ids),
-        "pixel_values": torch.randn(batch, 3, SPATIAL_SIZE, SPATIAL_SIZE),
-        "pixel_values_videos": torch.randn(batch, TOWER_FRAMES, 3, SPATIAL_SIZE, SPATIAL_SIZE),
-        "temporal_pixel_values_videos": clips(batch),
-    }
+    placeholders = torch.tensor([visual] * batch, dtype=torch.long)
+    input_ids = torch.cat([words[:, :1], placeholders, words[:, 1:]], dim=1)
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    if "image" in kinds:
+        inputs["pixel_values"] = torch.randn(batch, 3, SPATIAL_SIZE, SPATIAL_SIZE)
+    if "video" in kinds:
+        inputs["pixel_values_videos"] = torch.randn(batch, TOWER_FRAMES, 3, SPATIAL_SIZE, SPATIAL_SIZE)
+        inputs["temporal_pixel_values_videos"] = clips(batch)
+    return inputs
+
+
+def grounding_inputs(batch: int, num_frames: int = 3, size: tuple[int, int] = (20, 24)) -> dict[str, Any]:
+    """What `generate` takes besides, to answer with masks: frames of the pixel decoder, and the masks' size."""
+    frames = [torch.randint(0, 256, (num_frames, 3, *size), dtype=torch.uint8) for _ in range(batch)]
+    return {"grounding_frames": frames, "original_sizes": torch.tensor([size] * batch)}
+
+
+def outspoken_model(seed: int = 0, **options: Any) -> VideoGlammForGroundedGeneration:
+    """An untrained model whose answers depend on all it sees and reads, and never end; untrained ones repeat a word.
+
+    Args:
+        seed: Of its weights.
+        options: As in `_from_config`.
+    """
+    torch.manual_seed(seed)
+    model = VideoGlammForGroundedGeneration._from_config(model_config(), **options).eval()
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=(weight[0].numel() ** -0.5) * 1.5)
+    # Objects are in the frame, so that masks are not all empty.
+    torch.nn.init.constant_(model.pixel_decoder.mask_decoder.pred_obj_score_head.proj_out.bias, 3.0)
+    return model
