@@ -21,6 +21,7 @@ SCRIPTS = (
     "batching",
     "second_question",
     "streams",
+    "decoders",
     "precision",
     "cached_features",
     "quantization",
@@ -69,6 +70,11 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"{streams['decode all, prepare the used ones']['speed-up']}x",
             "",
         ),
+    ]
+    found += [
+        (f"time with av / with decord, {name} of ten minutes", seen["av / decord"], "")
+        for name, seen in figures["decoders"].items()
+        if isinstance(seen, dict)
     ]
     for name, target in (("words and masks", ">= 1.3x"), ("words only", "")):
         found += [

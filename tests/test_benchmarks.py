@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -15,3 +17,20 @@ def test_conversion(tmp_path):
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen["files"] > 2 and 0 < seen["peak / bound"] < 1 and seen["converting / copying"] > 0
     assert [path.name for path in tmp_path.iterdir()] == ["seen.json"]
+
+
+def test_decoders(tmp_path):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    command = [sys.executable, BENCHMARKS / "decoders.py", "--seconds", "8", "--runs", "1"]
+    done = subprocess.run([*command, "--json", tmp_path / "seen.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    rows = {name: row for name, row in seen.items() if isinstance(row, dict)}
+    assert {name: row["frames"] for name, row in rows.items() if row.get("same frames")} == {
+        "8 frames": 8,
+        "32 frames": 32,
+        "100 frames": 100,
+        "one frame a second": 8,
+        "every frame of 20 seconds": 100,
+    }
+    assert all(row["av / decord"] > 0 for row in rows.values())

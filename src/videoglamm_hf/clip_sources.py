@@ -25,7 +25,8 @@ def open_clip(source: Any, *, decoder: str = "av") -> Clip:
         source: A video file, animation (GIF, APNG, WebP, AVIF), still picture or http(s) URL of one; a folder of
             pictures (in natural order of their names); a uint8 array `[T, H, W, 3]` or tensor (also
             `[T, 3, H, W]`); a list of PIL images, uint8 arrays `[H, W, 3]`, tensors or picture paths.
-        decoder: What decodes video files, `"av"` or `"decord"`; the frames are the same.
+        decoder: What decodes video files, `"av"` or `"decord"`; the frames are the same. av took about half of
+            decord's time where both were measured (benchmarks/RESULTS.md), and decodes more kinds of files.
 
     Raises:
         InputError: An array or option cannot be used; the message names it.

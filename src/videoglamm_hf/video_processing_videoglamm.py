@@ -35,7 +35,8 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
             temporal tower and the pixel decoder, in pixels.
         fps: Frames per second taken from a video; None takes every frame.
         max_frames: Most frames taken from a video, evenly spread.
-        decoder: What decodes video files, `"av"` or `"decord"`; the frames are the same.
+        decoder: What decodes video files, `"av"` (faster, see benchmarks/RESULTS.md) or `"decord"`; the frames are
+            the same.
     """
 
     _auto_class = "AutoVideoProcessor"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.test_clips import make_video, numbered_frame
+from tests.videos import make_video, numbered_frame
 from videoglamm_hf import frame_arrays, media_files, picture_files, video_decoding
 from videoglamm_hf.clip_sources import read_clip, read_image
 from videoglamm_hf.errors import InputError, MediaError

@@ -1,7 +1,6 @@
 """`videoglamm verify`: every check passes on a whole folder, and each can fail."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.conversion.checkpoints import edit_json, link_weights
 from tests.tiny_checkpoint import TINY_CONFIG
 from videoglamm_hf import cli
 from videoglamm_hf.conversion import checkpoint_writer, convert_videoglamm, verification
@@ -23,19 +23,11 @@ NORM = "model.language_model.norm.weight"
 @pytest.fixture
 def folder(converted_tiny: Path, tmp_path: Path) -> Path:
     """A copy to break; the weights are a link, so replace them, do not write to them."""
-    return Path(shutil.copytree(converted_tiny, tmp_path / "model", copy_function=_link_weights))
-
-
-def _link_weights(source: str, target: str) -> None:
-    os.link(source, target) if source.endswith(".safetensors") else shutil.copy(source, target)
+    return Path(shutil.copytree(converted_tiny, tmp_path / "model", copy_function=link_weights))
 
 
 def checked(folder: Path, **options) -> dict[str, verification.Check]:
     return {c.name: c for c in verification.verify_folder(folder, progress=False, **{"generate": False, **options})}
-
-
-def edit_json(path: Path, **changes) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def edit_tensors(folder: Path, change: Callable[[dict], object]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.render.pictures import disks, ramp
-from tests.test_clips import real_video
+from tests.videos import real_video
 from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.render.colors import object_colors
