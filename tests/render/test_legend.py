@@ -7,7 +7,7 @@ from tests.render.pictures import disks, ramp
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.render.colors import object_colors
 from videoglamm_hf.render.contact_sheet import contact_sheet
-from videoglamm_hf.render.legend import draw_legend
+from videoglamm_hf.render.legend import font_size_for, legend_strip
 
 ODD_TEXTS = [
     "",
@@ -21,6 +21,11 @@ ODD_TEXTS = [
     "a" * 3000,
     "word " * 600,
 ]
+
+
+def draw_legend(frame, labels, colors):
+    strip = legend_strip(frame.shape[1], labels, colors, font_size_for(frame))
+    return np.concatenate([frame, strip])
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (48, 64), (64, 48), (272, 640), (2160, 3840)])

@@ -7,34 +7,28 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
-from .arrays import check_frame
 from .colors import BACKGROUND, TEXT, Color
 from .text import drawable, elided
-
-
-def draw_legend(frame: np.ndarray, labels: Sequence[str], colors: Sequence[Color]) -> np.ndarray:
-    """Add a strip below a frame that names the objects: a chip of the colour and the phrase for each.
-
-    Args:
-        frame: uint8 [H, W, 3].
-        labels: one phrase per object; phrases that are too long for the width are cut with an ellipsis.
-        colors: one colour (r, g, b) per object.
-
-    Returns:
-        uint8 [H + strip, W, 3]; the frame itself if there are no labels.
-
-    Raises:
-        InputError: the frame is not a picture, or the numbers of labels and colours differ.
-    """
-    check_frame(frame)
-    strip = legend_strip(frame.shape[1], labels, colors, font_size_for(frame))
-    return np.concatenate([frame, strip])
 
 
 def legend_strip(
     width: int, labels: Sequence[str], colors: Sequence[Color], font_size: int, *, inset: int | None = None
 ) -> np.ndarray:
-    """uint8 [strip, width, 3]: colour chips and phrases in rows, `inset` from the sides."""
+    """A strip that names the objects: a chip of the colour and the phrase for each, in rows.
+
+    Args:
+        width: pixels of the frame above it.
+        labels: one phrase per object; phrases that are too long for the width are cut with an ellipsis.
+        colors: one colour (r, g, b) per object.
+        font_size: pixels.
+        inset: pixels left free at the sides; half the font size if None.
+
+    Returns:
+        uint8 [strip, width, 3], of no rows if there are no labels.
+
+    Raises:
+        InputError: the numbers of labels and colours differ.
+    """
     if len(labels) != len(colors):
         raise InputError(f"there are {len(colors)} colours for {len(labels)} labels")
     if not labels:
@@ -64,5 +58,5 @@ def legend_strip(
 
 
 def font_size_for(frame: np.ndarray) -> int:
-    """Pixels."""
+    """Pixels of the text below a frame [H, W, 3]."""
     return max(12, round(0.032 * min(frame.shape[:2])))
