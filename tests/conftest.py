@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import settings
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
@@ -24,6 +25,9 @@ GOLDEN = FIXTURES / "golden"
 TINY_CONFIG = FIXTURES / "original_tiny" / "config.json"
 SEG_TOKEN_ID = 319
 
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
 

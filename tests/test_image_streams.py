@@ -34,7 +34,7 @@ def test_opencv_resize_is_bit_exact(shape, expected):
 sides = st.integers(1, 90)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=sides, width=sides, count=st.integers(1, 3))
 def test_every_size_gives_the_towers_their_square(height, width, count):
     clip = np.random.default_rng(height * 91 + width).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
@@ -45,7 +45,7 @@ def test_every_size_gives_the_towers_their_square(height, width, count):
     assert normalize_grounding_frames(resized, 64, torch.float32).shape == (count, 3, 64, 64)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=sides, width=sides, value=st.integers(0, 255))
 def test_a_flat_picture_stays_flat(height, width, value):
     clip = np.full((1, height, width, 3), value, dtype=np.uint8)

@@ -45,7 +45,7 @@ def test_an_earlier_answer_keeps_its_seg_tokens(encoder):
     assert ids.count(encoder.added["<|end|>"][0]) == 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(min_size=1, max_size=40).filter(str.strip))
 def test_no_question_adds_tokens_of_the_template(encoder, text):
     added = {i for i, _ in encoder.added.values()} - {encoder.added["<unk>"][0]}

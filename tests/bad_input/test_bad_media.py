@@ -266,7 +266,7 @@ def whole_files(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.gif", "v.webp", "v.png"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore")  # Pillow warns about oddities in files
 def test_damage_gives_a_clip_or_a_media_error(whole_files, name, data):

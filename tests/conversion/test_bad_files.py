@@ -141,7 +141,7 @@ def test_two_shards_that_disagree(original):
     assert NORM in message and FIRST in message and SECOND in message
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), container=st.sampled_from(["zip", "legacy", "safetensors"]))
 def test_no_damage_escapes_as_another_error(tmp_path, data, container):
     """Cut or changed bytes anywhere: the file is read, or refused with the one error that says so."""

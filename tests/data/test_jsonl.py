@@ -174,7 +174,7 @@ def samples(draw):
     return {"messages": [pair[0] for pair in pairs], "masks": [pair[1] for pair in pairs], **media}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(samples(), max_size=3))
 def test_what_is_written_is_read(written):
     with tempfile.TemporaryDirectory() as folder:
@@ -305,7 +305,7 @@ LIKE_SAMPLES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(JSON | LIKE_SAMPLES, max_size=3), st.binary(max_size=20))
 def test_the_validator_never_raises(values, junk):
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def test_values_known_by_hand():
     assert boundary_accuracy(box(0, 0), np.zeros((200, 200), bool)) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MASKS, MASKS)
 def test_scores_are_symmetric_and_bounded(a, b):
     both = mask_iou(a, b)
@@ -39,7 +39,7 @@ def test_scores_are_symmetric_and_bounded(a, b):
     assert boundary_accuracy(a[0], a[0]) == 1 and (mask_iou(a, a, empty=1) == 1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MASKS)
 def test_boundaries_are_matched_within_a_disc(masks):
     """As DAVIS defines it: each boundary is grown by a disc of ceil(0.8 % of the diagonal), here 3 pixels."""
@@ -55,7 +55,6 @@ def test_boundaries_are_matched_within_a_disc(masks):
     assert boundary_accuracy(first, second) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(MASKS, MASKS, st.integers(0, 1))
 def test_tensors_and_arrays_have_the_same_iou(a, b, empty):
     tensors = mask_iou(torch.from_numpy(a)[:, None], torch.from_numpy(b), empty=empty)
@@ -63,7 +62,7 @@ def test_tensors_and_arrays_have_the_same_iou(a, b, empty):
     assert np.allclose(tensors, mask_iou(a[:, None], b, empty=empty))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 3), st.integers(0, 3))
 def test_missing_and_surplus_objects_score_zero(found, there):
     masks = np.ones((3, 2, 4, 4), bool)

@@ -82,7 +82,7 @@ def test_writing_needs_a_sane_rate(tmp_path, fps):
         write_mp4(tmp_path / "out.mp4", smooth_frames(1, 16, 16), fps=fps)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 5))
 def test_any_size_can_be_written_and_read(height, width, count):
     with tempfile.TemporaryDirectory() as folder:

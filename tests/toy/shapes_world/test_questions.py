@@ -120,7 +120,7 @@ def test_answers_are_true(split, kind):
         check(scene, question)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(configs(), st.sampled_from(EVERY_KIND), st.integers(0, 10**6), st.integers(1, 8))
 def test_answers_are_true_in_any_world(config, split_and_kind, seed, count):
     split, kind = split_and_kind

@@ -59,7 +59,7 @@ def test_drawing_leaves_the_global_random_state_alone():
     assert np.array_equal(np.random.get_state()[1], before)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(configs(), st.sampled_from(EVERY_KIND), st.integers(0, 2**32 - 1), st.integers(0, 10**6))
 def test_masks_share_the_frame_without_overlap(config, split_and_kind, seed, index):
     split, kind = split_and_kind
@@ -69,7 +69,7 @@ def test_masks_share_the_frame_without_overlap(config, split_and_kind, seed, ind
     assert (every.sum(0) == 1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(configs(), st.sampled_from(EVERY_KIND), st.integers(0, 1000))
 def test_pixels_of_a_mask_have_the_colour_of_its_object(config, split_and_kind, seed):
     split, kind = split_and_kind
@@ -85,7 +85,7 @@ def test_pixels_of_a_mask_have_the_colour_of_its_object(config, split_and_kind, 
     assert np.ptp(dull, axis=-1).max(initial=0) <= 20 + 2 * config.noise_level
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(configs(), st.integers(0, 1000))
 def test_a_nearer_object_hides_those_behind_it_and_nothing_else(config, seed):
     scene = sample_scene(config, seed=seed)
