@@ -14,12 +14,10 @@ import torch
 from transformers import BatchFeature, ProcessorMixin
 
 from .chat_templates import PHI3_CHAT_TEMPLATE, marks_answers, open_ended, render_messages, template_variables
-from .clip import ArrayClip, SampledClip
-from .clip_sources import read_image
+from .clip import SampledClip
 from .configuration_videoglamm import AUTO_MAP
 from .encoded_video import EncodedVideo
 from .errors import InputError
-from .frame_sampling import SAMPLING_OPTIONS
 from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
@@ -29,7 +27,7 @@ from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VideoGlammVideoProcessor, video_list
-from .visual_inputs import is_encoded, visual_inputs
+from .visual_inputs import read_visual, visual_inputs
 
 
 class VideoGlammProcessor(ProcessorMixin):
@@ -202,10 +200,9 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError("assistant_masks cannot be made: the chat template marks no answers by {% generation %}.")
         variables = template_variables(template)
         given = {name: own for name, own in (("tools", tools), ("documents", documents)) if own is not None}
-        for name in given:
-            if name not in variables:
-                raise InputError(f"{name} cannot be used: the chat template has no place for them.")
-        given |= {"image_start_end": self.image_start_end}
+        if unused := [name for name in given if name not in variables]:
+            raise InputError(f"{unused[0]} cannot be used: the chat template has no place for them.")
+        given["image_start_end"] = self.image_start_end
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
         text, videos = sorted_options(merged(processor_kwargs or {}, kwargs), extra=sorted(variables))
         batched = isinstance(conversation[0], (list, tuple))
@@ -424,7 +421,7 @@ class VideoGlammProcessor(ProcessorMixin):
         """Everything of a batch: token ids, and what its videos and pictures become."""
         videos = dict(videos)
         return_metadata = videos.pop("return_metadata", False)
-        clips = [self._read(visual, videos) for visual in visuals]
+        clips = [read_visual(visual, self.video_processor, videos) for visual in visuals]
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)
         inputs |= visual_inputs(clips, kinds, self.image_processor, self.video_processor, videos.get("lazy", False))
@@ -439,17 +436,6 @@ class VideoGlammProcessor(ProcessorMixin):
     def _prompt_encoder(self) -> PromptEncoder:
         """Built anew: a tokenizer's added tokens may change, and building takes milliseconds."""
         return PromptEncoder(self.tokenizer, self.absorbing_tokens)
-
-    def _read(self, visual: dict[str, Any] | None, options: dict[str, Any]) -> SampledClip | EncodedVideo | None:
-        if visual is None:
-            return None
-        source = visual["source"]
-        if is_encoded(source) or hasattr(source, "tower_indices"):
-            return source
-        if visual["type"] == "image":
-            return SampledClip(ArrayClip(read_image(source)[None], source="picture"), [0])
-        own = {key: visual[key] for key in SAMPLING_OPTIONS if key in visual}
-        return self.video_processor.sample(source, **{**options, **own})
 
     def _parts_of(
         self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], single: bool

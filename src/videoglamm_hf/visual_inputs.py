@@ -5,11 +5,28 @@ from typing import Any
 
 import torch
 
-from .clip import SampledClip
+from .clip import ArrayClip, SampledClip
+from .clip_sources import read_image
 from .encoded_video import EncodedVideo
 from .errors import InputError
+from .frame_sampling import SAMPLING_OPTIONS
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .video_processing_videoglamm import VideoGlammVideoProcessor
+
+
+def read_visual(
+    visual: dict[str, Any] | None, video_processor: VideoGlammVideoProcessor, options: dict[str, Any]
+) -> SampledClip | EncodedVideo | None:
+    """What the part of a message holds, sampled by these options and its own; None for no part."""
+    if visual is None:
+        return None
+    source = visual["source"]
+    if is_encoded(source) or hasattr(source, "tower_indices"):
+        return source
+    if visual["type"] == "image":
+        return SampledClip(ArrayClip(read_image(source)[None], source="picture"), [0])
+    own = {name: visual[name] for name in SAMPLING_OPTIONS if name in visual}
+    return video_processor.sample(source, **{**options, **own})
 
 
 def visual_inputs(
