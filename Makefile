@@ -9,7 +9,7 @@ PY := $(BIN)/python
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -29,7 +29,7 @@ VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.p
 .venv-oldest/.installed: pyproject.toml constraints.txt tests/lower_bounds.py
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	$(PYTHON) tests/lower_bounds.py > .venv-oldest/lower_bounds.txt
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	.venv-oldest/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
 		--constraint .venv-oldest/lower_bounds.txt --editable ".[dev]"
 	touch $@
 
@@ -40,7 +40,7 @@ test-oldest: .venv-oldest/.installed
 # What the index gives today, but for torch, whose newest builds are for CUDA.
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+	.venv-newest/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		$(shell grep '^torch==' constraints.txt) --editable ".[dev]"
 	$(ONE_THREAD) .venv-newest/bin/python -m pytest -q $(IN_PARALLEL) -m "not slow" $(VERSION_TESTS)
 
