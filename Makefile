@@ -22,9 +22,11 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 test: $(VENV)/.installed
 	VIDEOGLAMM_REQUIRE_SUITES=1 $(ONE_THREAD) $(PY) -m pytest -q $(IN_PARALLEL)
 
-# What other versions of the libraries can break: numbers, generation, training, quantisation, Hub, command line.
-VERSION_TESTS := tests/parity tests/test_generation.py tests/test_asking_again.py tests/training/test_training.py \
-	tests/loading/test_quantization.py tests/loading/test_device_maps.py tests/hub/test_loading.py tests/cli/test_cli.py
+# What other versions of the libraries can break: numbers, documented paths,
+# generation, training, quantisation, Hub, command line.
+VERSION_TESTS := tests/parity tests/test_readme.py tests/test_generation.py tests/test_asking_again.py \
+	tests/training/test_training.py tests/loading/test_quantization.py tests/loading/test_device_maps.py \
+	tests/hub/test_loading.py tests/cli/test_cli.py
 
 .venv-oldest/.installed: pyproject.toml constraints.txt tests/lower_bounds.py
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
