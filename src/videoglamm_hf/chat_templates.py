@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, meta
+from jinja2 import Environment, TemplateSyntaxError, meta
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from .errors import InputError
@@ -126,9 +126,16 @@ def marks_answers(chat_template: str) -> bool:
 
 
 def template_variables(template: str) -> set[str]:
-    """Names that a chat template reads and a caller may set."""
+    """Names that a chat template reads and a caller may set.
+
+    Raises:
+        InputError: If it is no template.
+    """
     plain = _GENERATION.sub("", template)
-    names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
+    try:
+        names = meta.find_undeclared_variables(Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain))
+    except TemplateSyntaxError as error:
+        raise InputError(f"The chat template cannot be read, line {error.lineno}: {error.message}.") from error
     return names - {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
 
 

@@ -8,8 +8,13 @@ from transformers import DynamicCache
 
 from .encoded_video import PATCH_NAMES, EncodedVideo, PromptPrefix
 from .fingerprints import fingerprints
+from .options import check_names
 from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
 from .transformers_versions import CACHE
+
+# What else a processor or collator returns, and what a misspelt option may have meant.
+_BESIDE = ("attention_mask", "assistant_masks", "labels", "mask_labels", "sample_index", "sample_names")
+_OPTIONS = ("keep_frames", "keep_patches", "read_prompt", "storage_device")
 
 
 class VideoEncodingMixin:
@@ -49,6 +54,7 @@ class VideoEncodingMixin:
         Returns:
             Per prompt, its video or picture; None for text only.
         """
+        check_names(kwargs, (*_BESIDE, "video_metadata", *_OPTIONS), "of encode_videos")
         patches = self._patches(
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,

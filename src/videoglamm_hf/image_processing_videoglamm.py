@@ -8,8 +8,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
+from .errors import InputError
 from .image_streams import grounding_stream, spatial_stream
-from .options import check_names, check_return_tensors
+from .options import BOOKKEEPING, check_names, check_return_tensors, converted
 
 
 class VideoGlammImageProcessor(BaseImageProcessor):
@@ -25,6 +26,8 @@ class VideoGlammImageProcessor(BaseImageProcessor):
     model_input_names = ["pixel_values", "grounding_frames", "original_sizes"]
 
     def __init__(self, spatial_image_size: int = 336, grounding_image_size: int = 1024, **kwargs: Any) -> None:
+        own = ("spatial_image_size", "grounding_image_size")
+        check_names([name for name in kwargs if name not in BOOKKEEPING], own, "of the image processor")
         super().__init__(**kwargs)
         self.spatial_image_size = spatial_image_size
         self.grounding_image_size = grounding_image_size
@@ -36,7 +39,7 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         r"""
         Args:
             images: A picture (path, URL, PIL image, uint8 array `[H, W, 3]`, tensor) or a list of them, nested or not.
-            return_tensors: `"pt"`, `"np"` or None for lists.
+            return_tensors: `"pt"`, `"np"`, or None for lists of arrays.
 
         Returns:
             `pixel_values` float32 `[I, 3, spatial_image_size, spatial_image_size]`, `grounding_frames` (per picture,
@@ -49,13 +52,14 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         check_names(kwargs, (), "of the image processor")
         check_return_tensors(return_tensors)
         pictures = [read_image(image)[None] for image in flat_images(images)]
-        return BatchFeature(
-            {
-                "pixel_values": torch.cat([spatial_stream(p, self.spatial_image_size) for p in pictures]),
-                "grounding_frames": [grounding_stream(p, self.grounding_image_size) for p in pictures],
-                "original_sizes": torch.tensor([p.shape[1:3] for p in pictures], dtype=torch.long),
-            }
-        )
+        if not pictures:
+            raise InputError("There is no picture; give at least one.")
+        outputs = {
+            "pixel_values": torch.cat([spatial_stream(p, self.spatial_image_size) for p in pictures]),
+            "grounding_frames": [grounding_stream(p, self.grounding_image_size) for p in pictures],
+            "original_sizes": torch.tensor([p.shape[1:3] for p in pictures], dtype=torch.long),
+        }
+        return BatchFeature(converted(outputs, return_tensors))
 
 
 def flat_images(images: Any) -> list[Any]:

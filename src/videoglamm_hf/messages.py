@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
-from .options import check_names
+from .options import name_problem
 
 IMAGE_TOKEN = "<image>"
 VIDEO_TOKEN = "<video>"
@@ -20,6 +20,12 @@ ROLES = ("system", "user", "assistant")
 VISUALS = ("video", "image")
 # Where a part may say what its video or picture is, beside the name of its type.
 SOURCES = ("path", "url")
+# What a part may say, by its type.
+_PART_KEYS = {
+    "text": ("type", "text"),
+    "video": ("type", "video", *SOURCES, *SAMPLING_OPTIONS),
+    "image": ("type", "image", *SOURCES),
+}
 # Parts as OpenAI's interface names them.
 _OPENAI_TYPES = {"image_url": "image", "video_url": "video"}
 
@@ -44,6 +50,9 @@ def message_problems(conversation: Any, where: str = "messages") -> Iterator[Pro
             found = f", not with role {role!r:.40}" if role is not None else ""
             yield place, f"must be a dict with 'role' ({', '.join(ROLES)}) and 'content'{found}"
             return
+        unknown = name_problem(_given(message), ("role", "content"), "of a message")
+        if unknown:
+            yield place, unknown
         if role == "system" and i > 0:
             yield f"{place}.role", "'system' cannot be here; only the first message can be one of the system"
         content = message.get("content")
@@ -134,14 +143,21 @@ def is_list(value: Any) -> bool:
 
 def _part_problems(part: Any, where: str) -> Iterator[Problem]:
     kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind == "text":
-        text = part.get("text")
-        if not isinstance(text, str):
-            yield f"{where}.text", f"must be text, not {type(text).__name__}"
-        elif not _is_unicode(text):
-            yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
-    elif kind not in VISUALS:
+    if not isinstance(kind, str) or kind not in _PART_KEYS:
         yield where, f"must be a dict of type 'text' (with 'text'), 'video' or 'image', not {part!r:.80}"
+        return
+    if kind == "text" and not isinstance(part.get("text"), str):
+        yield f"{where}.text", f"must be text, not {type(part.get('text')).__name__}"
+    elif kind == "text" and not _is_unicode(part["text"]):
+        yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
+    unknown = name_problem(_given(part), _PART_KEYS[kind], f"of a part of type {kind!r}")
+    if unknown:
+        yield where, unknown
+
+
+def _given(fields: Mapping[str, Any]) -> list[str]:
+    """Names of what is not None: Arrow tables fill gaps with it."""
+    return [name for name, value in fields.items() if value is not None]
 
 
 def _plain(message: Any) -> Any:
@@ -155,10 +171,13 @@ def _plain(message: Any) -> Any:
 def _plain_part(part: Any) -> Any:
     fields = _fields(part)
     kind = fields.get("type") if fields else None
-    if isinstance(kind, str) and kind in _OPENAI_TYPES and kind in fields:
-        source = _fields(fields[kind])
-        return {"type": _OPENAI_TYPES[kind], "url": fields[kind] if source is None else source.get("url")}
-    return part if fields is None else fields
+    if not isinstance(kind, str) or kind not in _OPENAI_TYPES or kind not in fields:
+        return part if fields is None else fields
+    given = fields.pop(kind)
+    source = _fields(given)
+    # How finely a server would look is OpenAI's alone.
+    inner = {"url": given} if source is None else {k: v for k, v in source.items() if k != "detail"}
+    return {**fields, **inner, "type": _OPENAI_TYPES[kind]}
 
 
 def _fields(given: Any) -> dict[str, Any] | None:
@@ -175,9 +194,8 @@ def _sourced(part: dict[str, Any], place: str) -> dict[str, Any]:
     given = [name for name in (kind, *SOURCES) if part.get(name) is not None]
     if len(given) != 1:
         raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path' or 'url'.")
-    options = SAMPLING_OPTIONS if kind == "video" else ()
-    check_names(part, (*options, "type", kind, *SOURCES), f"in {place}, a {kind}")
-    return {**{name: part[name] for name in options if name in part}, "type": kind, "source": part[given[0]]}
+    options = {name: part[name] for name in SAMPLING_OPTIONS if part.get(name) is not None}
+    return {**options, "type": kind, "source": part[given[0]]}
 
 
 def _is_unicode(text: str) -> bool:

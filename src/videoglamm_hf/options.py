@@ -2,9 +2,14 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import InputError
 
+# What saved processors carry beside their options.
+BOOKKEEPING = ("auto_map", "image_processor_type", "processor_class", "return_tensors", "video_processor_type")
+# What decodes video files.
+DECODERS = ("av", "decord")
 # How masks are decoded; [`tracking`] says what each does.
 MASK_MODES = ("video", "framewise", "anchored")
 
@@ -21,16 +26,45 @@ def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
     Traceback (most recent call last):
     videoglamm_hf.errors.InputError: There is no option 'fsp' of a video; did you mean 'fps'?
     """
+    problem = name_problem(given, known, what)
+    if problem:
+        raise InputError(problem)
+
+
+def name_problem(given: Iterable[str], known: Iterable[str], what: str) -> str | None:
+    """What [`check_names`] would raise, or None."""
     known = list(known)
     for name in given:
         if name in known:
             continue
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-        advice = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}."
-        raise InputError(f"There is no option {name!r} {what}; {advice}")
+        options = f"the options are {', '.join(sorted(known))}." if known else "there are none."
+        return f"There is no option {name!r} {what}; " + (f"did you mean {near[0]!r}?" if near else options)
+    return None
+
+
+def check_decoder(decoder: str) -> str:
+    """The decoder, if it is one; otherwise raises InputError."""
+    if decoder not in DECODERS:
+        raise InputError(f"there is no decoder {decoder!r}; it must be one of {', '.join(DECODERS)}")
+    return decoder
 
 
 def check_return_tensors(return_tensors: object) -> None:
     """Raises InputError for kinds of tensors that this package does not make."""
     if return_tensors not in ("pt", "np", None):
         raise InputError(f"return_tensors is {return_tensors!r}; only 'pt', 'np' and None are supported.")
+
+
+def converted(values: dict[str, Any], return_tensors: str | None) -> dict[str, Any]:
+    """Tensors, also those in lists, as `"pt"` leaves them, as NumPy's arrays, or for None as lists of arrays."""
+    if return_tensors == "pt":
+        return values
+
+    def of(value: Any) -> Any:
+        if hasattr(value, "numpy"):
+            array = value.numpy()
+            return array if return_tensors == "np" else list(array)
+        return [of(one) if hasattr(one, "numpy") else one for one in value] if isinstance(value, list) else value
+
+    return {name: of(value) for name, value in values.items()}

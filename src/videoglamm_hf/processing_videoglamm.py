@@ -7,6 +7,8 @@ Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample,
 """
 
 import copy
+import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,15 +21,17 @@ from .configuration_videoglamm import AUTO_MAP
 from .encoded_video import EncodedVideo
 from .errors import InputError
 from .grounded_answer import GroundedAnswer, grounded_answers
-from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
+from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
-from .options import check_names
+from .options import check_names, converted
 from .processor_options import TEXT_OPTIONS, merged, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
-from .video_processing_videoglamm import VideoGlammVideoProcessor, video_list
-from .visual_inputs import read_visual, visual_inputs
+from .video_processing_videoglamm import OWN_OPTIONS, VideoGlammVideoProcessor, VideoGlammVideosKwargs
+from .visual_inputs import read_visuals, visual_inputs, visuals_of_texts
+
+_LEADING_PLACEHOLDER = re.compile(rf"\s*<({IMAGE_TOKEN[1:-1]}|{VIDEO_TOKEN[1:-1]})>\s*")
 
 
 class VideoGlammProcessor(ProcessorMixin):
@@ -74,8 +78,8 @@ class VideoGlammProcessor(ProcessorMixin):
             tokenizer,
             chat_template=chat_template or PHI3_CHAT_TEMPLATE,
         )
-        # What pads without this class, as pipelines do, must leave answers to follow their prompts.
-        tokenizer.padding_side = TEXT_OPTIONS["padding_side"]
+        # Answers follow their prompts; what pads without this class, as pipelines do, asks the tokenizer.
+        tokenizer.padding_side = "left"
         self.image_seq_length = image_seq_length
         self.video_seq_length = video_seq_length
         self.image_start_end = image_start_end
@@ -99,6 +103,12 @@ class VideoGlammProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
+        own = set(VideoGlammVideosKwargs.__annotations__) | set(TEXT_OPTIONS)
+        for name in kwargs:
+            # Most are of the tokenizer or of the Hub, and not known here.
+            near = difflib.get_close_matches(name, OWN_OPTIONS, n=1, cutoff=0.66)
+            if near and name not in OWN_OPTIONS and name not in own:
+                raise InputError(f"There is no option {name!r} of the processor; did you mean {near[0]!r}?")
         return [
             VideoGlammImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
             VideoGlammVideoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
@@ -191,6 +201,8 @@ class VideoGlammProcessor(ProcessorMixin):
             InputError: If a message cannot be used as given, an option is unknown, or the prompt exceeds the context.
             MediaError: If a video or picture cannot be read.
         """
+        if not isinstance(conversation, (list, tuple)):
+            raise InputError(f"A conversation is a list of messages, not {type(conversation).__name__}.")
         if not conversation:
             raise InputError("The conversation is empty; give at least one user message.")
         if add_generation_prompt and continue_final_message:
@@ -241,11 +253,12 @@ class VideoGlammProcessor(ProcessorMixin):
         Model inputs of prompts as strings.
 
         Args:
-            images: A picture or a list of them, in the order of their `<image>` in the texts.
+            images: A picture or a list of them, in the order of their `<image>` in the texts; or a list with a list
+                of pictures for every text.
             text: Prompts as `apply_chat_template(..., tokenize=False)` writes them. A text that is not such a
                 prompt is a question: it becomes a user turn about the video or picture at its place.
             videos: A video or a list of them, in the order of their `<video>` in the texts. One array
-                `[T, H, W, 3]` or one list of frames is one video.
+                `[T, H, W, 3]` or one list of frames is one video; nested as for pictures.
             audio: Refused: the model does not hear.
             kwargs: Of words: `padding` (True, `"longest"`, `"max_length"` or False), `padding_side` (`"left"` for
                 generation, `"right"` if you prefer it for training), `truncation`, `max_length`, `return_tensors`
@@ -262,22 +275,24 @@ class VideoGlammProcessor(ProcessorMixin):
         if text is None:
             raise InputError("There is no text; ask something about the video or picture.")
         text_options, videos_options = sorted_options(kwargs)
-        texts = [text] if isinstance(text, str) else list(text)
-        queues = {"video": video_list(videos), "image": flat_images(images)}
+        texts = [text] if isinstance(text, str) else text
+        if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(one, str) for one in texts):
+            raise InputError(f"text must be a string or a list of strings, not {text!r:.80}.")
         encoder = self._prompt_encoder()
+        queues = visuals_of_texts(images, videos, len(texts))
         prompts, visuals = [], []
         for i, prompt in enumerate(texts):
-            parts, kinds = self._parts_of(encoder, prompt, queues, single=len(texts) == 1)
+            parts, kinds = self._parts_of(encoder, prompt, queues[i], i)
             pieces = encoder.pieces(parts)
             if len(kinds) > 1:
                 raise InputError(f"Text {i} has {len(kinds)} videos or pictures; at most one is supported.")
             for kind in kinds:
-                if not queues[kind]:
+                if not queues[i][kind]:
                     raise InputError(f"Text {i} has a <{kind}> placeholder but no {kind} is left for it.")
-            visuals.append({"type": kinds[0], "source": queues[kinds[0]].pop(0)} if kinds else None)
+            visuals.append({"type": kinds[0], "source": queues[i][kinds[0]].pop(0)} if kinds else None)
             prompts.append(pieces)
-        left = {kind: len(queue) for kind, queue in queues.items() if queue}
-        if left:
+        left = {kind: sum(map(len, {id(q[kind]): q[kind] for q in queues}.values())) for kind in ("video", "image")}
+        if any(left.values()):
             raise InputError(f"More videos or pictures than placeholders in the texts: {left} left over.")
         return self._inputs(encoder, prompts, visuals, text_options, videos_options, False)
 
@@ -353,10 +368,12 @@ class VideoGlammProcessor(ProcessorMixin):
         Raises:
             InputError: If there are several sequences, the question is empty, or the context is full.
         """
+        if not hasattr(output, "sequences"):
+            raise InputError("next_turn goes on with what generate returned with return_dict_in_generate=True.")
         if len(output.sequences) != 1:
             raise InputError(f"next_turn goes on with one conversation, not with {len(output.sequences)}.")
-        if not question.strip():
-            raise InputError("The question is empty.")
+        if not isinstance(question, str) or not question.strip():
+            raise InputError("The question is empty; give some words.")
         turns = [("user", "?"), ("assistant", "!"), ("user", question)]
         parts = self._rendered([{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns])
         encoder = self._prompt_encoder()
@@ -394,6 +411,8 @@ class VideoGlammProcessor(ProcessorMixin):
         known = self.chat_template if isinstance(self.chat_template, dict) else {"default": self.chat_template}
         if named is None:
             named = "default"
+        elif not isinstance(named, str):
+            raise InputError(f"chat_template is a {type(named).__name__}; give a template or the name of one.")
         elif named not in known and "{" in named:
             return named
         check_names([named], known, "among the chat templates")
@@ -421,7 +440,7 @@ class VideoGlammProcessor(ProcessorMixin):
         """Everything of a batch: token ids, and what its videos and pictures become."""
         videos = dict(videos)
         return_metadata = videos.pop("return_metadata", False)
-        clips = [read_visual(visual, self.video_processor, videos) for visual in visuals]
+        clips = read_visuals(visuals, self.video_processor, videos)
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)
         inputs |= visual_inputs(clips, kinds, self.image_processor, self.video_processor, videos.get("lazy", False))
@@ -429,16 +448,14 @@ class VideoGlammProcessor(ProcessorMixin):
             inputs["video_metadata"] = [
                 self.video_processor.metadata(clip) for clip, kind in zip(clips, kinds, strict=True) if kind == "video"
             ]
-        if text["return_tensors"] == "np":
-            inputs = {name: value.numpy() if torch.is_tensor(value) else value for name, value in inputs.items()}
-        return BatchFeature(inputs)
+        return BatchFeature(converted(inputs, text["return_tensors"]))
 
     def _prompt_encoder(self) -> PromptEncoder:
         """Built anew: a tokenizer's added tokens may change, and building takes milliseconds."""
         return PromptEncoder(self.tokenizer, self.absorbing_tokens)
 
     def _parts_of(
-        self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], single: bool
+        self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], index: int
     ) -> tuple[list[tuple[str, str | None, bool]], list[str]]:
         """A rendered prompt's parts and the kinds of its visuals; a bare question is rendered first."""
         probe = self._rendered([{"role": "user", "content": [{"type": "text", "text": "?"}]}])
@@ -447,10 +464,18 @@ class VideoGlammProcessor(ProcessorMixin):
             pieces = encoder.pieces([(prompt, None, False)])
             kinds = [p.text.strip("<>") for p in pieces if p.is_token and p.text in (IMAGE_TOKEN, VIDEO_TOKEN)]
             return [(prompt, None, False)], kinds
-        if not prompt.strip():
-            raise InputError("The question is empty.")
-        kinds = [kind for kind, queue in queues.items() if queue][:1]
-        content = [{"type": kind} for kind in kinds] + [{"type": "text", "text": prompt}]
+        # A question may begin with the placeholder of what it is about.
+        placeholder = _LEADING_PLACEHOLDER.match(prompt)
+        question = prompt[placeholder.end() :] if placeholder else prompt
+        if not question.strip():
+            raise InputError(f"Text {index}: the question is empty.")
+        kinds = [placeholder[1]] if placeholder else [kind for kind, queue in queues.items() if queue]
+        if len(kinds) > 1:
+            raise InputError(
+                f"Text {index} could be about a video or a picture; begin it with <video> or <image>, or give a list "
+                "of each with a list for every text."
+            )
+        content = [{"type": kind} for kind in kinds] + [{"type": "text", "text": question}]
         return self._rendered([{"role": "user", "content": content}]), kinds
 
     def _token_inputs(

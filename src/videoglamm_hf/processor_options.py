@@ -10,7 +10,7 @@ from .video_processing_videoglamm import VIDEO_OPTIONS
 # Options of the words of a prompt, with their defaults.
 TEXT_OPTIONS: dict[str, Any] = {
     "padding": True,
-    "padding_side": "left",
+    "padding_side": None,  # the tokenizer's
     "truncation": False,
     "max_length": None,
     "return_tensors": "pt",
@@ -44,12 +44,17 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
         InputError: If one is unknown, or given twice with different values.
     """
     given = dict(given)
-    given.pop("load_audio_from_video", None)
+    if given.pop("load_audio_from_video", False):
+        raise InputError("load_audio_from_video cannot be used: the model does not hear.")
     check_names(given.pop("audio_kwargs", None) or {}, (), "of audio, which the model does not hear")
-    common = given.pop("common_kwargs", {})
+    nested = {group: given.pop(group, None) or {} for group in ("common_kwargs", *_GROUPS)}
+    for group, own in nested.items():
+        if not isinstance(own, dict):
+            raise InputError(f"{group} is a {type(own).__name__}; give a dict of options.")
+    common = nested.pop("common_kwargs")
     options: dict[str, dict[str, Any]] = {}
     for group, names in _GROUPS.items():
-        options[group] = merged(given.pop(group, None) or {})
+        options[group] = merged(nested[group])
         check_names(options[group], (*names, "return_tensors"), f"in {group}")
     for name, value in merged(common, given).items():
         check_names([name], (*TEXT_OPTIONS, *VIDEO_OPTIONS, *extra), "of the processor")
@@ -59,7 +64,6 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
     if len(kinds) > 1:
         raise InputError(f"return_tensors is given as {sorted(map(str, kinds))}; give it once.")
     text = {**TEXT_OPTIONS, **options["text_kwargs"]}
-    text["padding_side"] = text["padding_side"] or TEXT_OPTIONS["padding_side"]
     text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
     check_return_tensors(text["return_tensors"])
     return text, options["videos_kwargs"]

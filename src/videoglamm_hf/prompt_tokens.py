@@ -37,6 +37,12 @@ def token_inputs(
     padding, wanted = options["padding"], options["return_tensors"]
     if padding not in _PADDINGS:
         raise InputError(f"padding is {padding!r}; it must be True, False, 'longest' or 'max_length'.")
+    longest_allowed = options["max_length"]
+    if longest_allowed is not None and (isinstance(longest_allowed, bool) or not isinstance(longest_allowed, int)):
+        raise InputError(f"max_length is {longest_allowed!r}; it must be a whole number of tokens.")
+    if longest_allowed is not None and longest_allowed < 1:
+        raise InputError(f"max_length is {longest_allowed}; it must be at least 1.")
+    side = options["padding_side"] or tokenizer.padding_side
     if options["truncation"]:
         length = options["max_length"] or tokenizer.model_max_length
         keep = slice(-length, None) if tokenizer.truncation_side == "left" else slice(length)
@@ -59,7 +65,7 @@ def token_inputs(
     longest = max(len(ids) for ids, _ in prompts)
     if padding == "max_length":
         longest = max(longest, options["max_length"] or limit)
-    padded = {name: _pad(values, fill, options["padding_side"], longest) for name, (values, fill) in rows.items()}
+    padded = {name: _pad(values, fill, side, longest) for name, (values, fill) in rows.items()}
     return {name: torch.tensor(values) for name, values in padded.items()} if wanted is not None else padded
 
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from .clip import Clip
 from .decord_decoding import decord_positions
-from .errors import InputError, MediaError
+from .errors import MediaError
 from .media_files import media_errors
+from .options import check_decoder
 from .video_decoding import PacketIndex, decode_positions, index_packets
 
 logger = logging.getLogger(__name__)
-
-DECODERS = ("av", "decord")
 
 
 class VideoFileClip(Clip):
@@ -35,9 +34,7 @@ class VideoFileClip(Clip):
     """
 
     def __init__(self, path: Path, source: str, decoder: str = "av") -> None:
-        if decoder not in DECODERS:
-            raise InputError(f"there is no decoder {decoder!r}; it must be one of {', '.join(DECODERS)}")
-        self.source, self.decoder = source, decoder
+        self.source, self.decoder = source, check_decoder(decoder)
         self._path = path
         with media_errors(source):
             index: PacketIndex = index_packets(path, source, probe=decoder == "decord")

@@ -3,6 +3,9 @@
 Shapes: V videos, F tower frames, T frames of one video.
 """
 
+import itertools
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +13,7 @@ import torch
 from transformers import BatchFeature
 
 # Not from the top, where it is a stand-in unless torchvision is installed; nothing of it is needed here.
-from transformers.video_processing_utils import BaseVideoProcessor
+from transformers.video_processing_utils import BaseVideoProcessor, VideosKwargs
 
 from .clip import ArrayClip, Clip, SampledClip
 from .clip_sources import open_clip, sample_clip
@@ -19,10 +22,27 @@ from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
-from .options import check_names, check_return_tensors
+from .options import BOOKKEEPING, check_decoder, check_names, check_return_tensors, converted
 
 # What `preprocess` takes beside the videos.
 VIDEO_OPTIONS = (*SAMPLING_OPTIONS, "do_sample_frames", "video_metadata", "decoder", "lazy", "return_metadata")
+# Fields of transformers' `VideoMetadata`.
+_METADATA = ("total_num_frames", "fps", "width", "height", "duration", "video_backend", "frames_indices")
+
+
+class VideoGlammVideosKwargs(VideosKwargs, total=False):
+    """Options of [`VideoGlammVideoProcessor`], which `from_pretrained` may change."""
+
+    num_tower_frames: int
+    spatial_image_size: int
+    temporal_image_size: int
+    grounding_image_size: int
+    fps: float | None
+    max_frames: int | None
+    decoder: str
+
+
+OWN_OPTIONS = (*(set(VideoGlammVideosKwargs.__annotations__) - set(VideosKwargs.__annotations__)), "fps")
 
 
 class VideoGlammVideoProcessor(BaseVideoProcessor):
@@ -40,6 +60,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
     """
 
     _auto_class = "AutoVideoProcessor"
+    valid_kwargs = VideoGlammVideosKwargs
     model_input_names = [
         "pixel_values_videos",
         "temporal_pixel_values_videos",
@@ -59,6 +80,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         decoder: str = "av",
         **kwargs: Any,
     ) -> None:
+        check_names([name for name in kwargs if name not in BOOKKEEPING], OWN_OPTIONS, "of the video processor")
         # What the base class adds is about torchvision's resizing, which is not used.
         for name, value in kwargs.items():
             setattr(self, name, value)
@@ -68,7 +90,8 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         self.grounding_image_size = grounding_image_size
         self.fps = fps
         self.max_frames = max_frames
-        self.decoder = decoder
+        self.decoder = check_decoder(decoder)
+        FrameSampling(fps=fps, max_frames=max_frames)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoVideoProcessor": AUTO_MAP["AutoVideoProcessor"]}}
@@ -108,6 +131,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         """
         check_names(options, SAMPLING_OPTIONS, "of a video")
         if hasattr(source, "tower_indices"):
+            check_seen_already({**options, "do_sample_frames": do_sample_frames, "video_metadata": video_metadata})
             return source
         is_open = hasattr(source, "leaves")
         clip = source if is_open else open_clip(source, decoder=decoder or self.decoder)
@@ -136,7 +160,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         r"""
         Args:
             videos: A video or a list of them; one array `[T, H, W, 3]` or one list of frames is one video.
-            return_tensors: `"pt"`, `"np"` or None for lists.
+            return_tensors: `"pt"`, `"np"`, or None for lists of arrays.
             return_metadata: Also return `video_metadata`: per video its `fps`, `total_num_frames`, `frames_indices`,
                 `height`, `width` and `duration`.
             options: As in [`sample`], for all videos; `video_metadata` may be a list with one for each.
@@ -163,7 +187,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         outputs = self.streams(clips, lazy=options.get("lazy", False))
         if return_metadata:
             outputs["video_metadata"] = [self.metadata(clip) for clip in clips]
-        return BatchFeature(outputs)
+        return BatchFeature(converted(outputs, return_tensors))
 
     def streams(self, clips: Sequence[SampledClip], lazy: bool = False) -> dict[str, Any]:
         """What [`preprocess`] returns, of clips that are sampled already."""
@@ -213,16 +237,25 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         return grounding_stream(clip.frames(range(len(clip))), self.grounding_image_size)
 
 
+def check_seen_already(options: dict[str, Any]) -> None:
+    """Raises InputError if one of these options, which say what is taken of a video, is given."""
+    given = [
+        name for name in (*SAMPLING_OPTIONS, "do_sample_frames", "video_metadata") if options.get(name) is not None
+    ]
+    if given:
+        raise InputError(f"{', '.join(given)} cannot be used: the frames of this video were chosen before.")
+
+
 def video_list(videos: Any) -> list[Any]:
     """Videos in order, whatever lists they are in."""
     if videos is None:
         return []
-    if _is_one_video(videos):
+    if is_one_video(videos):
         return [videos]
     return [video for inner in videos for video in video_list(inner)]
 
 
-def _is_one_video(videos: Any) -> bool:
+def is_one_video(videos: Any) -> bool:
     """Whether `videos` is a single video: anything but a list, or a list of frames."""
     if not isinstance(videos, (list, tuple)):
         return getattr(videos, "ndim", 4) == 4
@@ -233,14 +266,24 @@ def _is_one_video(videos: Any) -> bool:
 
 def _with_times(clip: Clip, metadata: Any) -> Clip:
     """Frames given one by one, with the times that their metadata tells."""
-    metadata = metadata if isinstance(metadata, dict) else dict(metadata)
+    try:
+        metadata = dict(metadata)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"video_metadata is a {type(metadata).__name__}; give a dict or VideoMetadata") from error
+    check_names(metadata, _METADATA, "of video_metadata")
     rate = metadata.get("fps")
-    if not clip.is_chosen or rate is None:
+    if rate is None:
         return clip
+    if not clip.is_chosen:
+        raise InputError(f"video_metadata cannot be used: {clip.source} has times of its own.")
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+        raise InputError(f"video_metadata has fps {rate!r}; it must be a positive number")
     indices = metadata.get("frames_indices")
-    indices = range(len(clip)) if indices is None else list(indices)
+    indices = list(range(len(clip)) if indices is None else indices)
     if len(indices) != len(clip):
         raise InputError(f"video_metadata has {len(indices)} frames_indices for {len(clip)} frames")
+    if any(later <= earlier for earlier, later in itertools.pairwise(indices)):
+        raise InputError(f"video_metadata has the frames_indices {indices!r:.80}; they must increase")
     seconds = [(i - indices[0]) / rate for i in indices]
     array = clip.frames(range(len(clip)))
     return ArrayClip(array, seconds=seconds, duration=seconds[-1] + 1 / rate, rate=rate, source=clip.source)

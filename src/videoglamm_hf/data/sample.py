@@ -35,6 +35,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..frame_arrays import is_pil
+from ..frame_sampling import SAMPLING_OPTIONS
 from ..messages import SEG_TOKEN, SOURCES, VISUALS, Problem, is_list, message_problems, parts_of, visual_problems
 from .masks import is_whole, mask_problem, mask_size
 
@@ -150,6 +151,8 @@ def _conversation_problems(conversation: Any, where: str, kind: str | None) -> I
             given = next((name for name in (*VISUALS, *SOURCES) if part.get(name) is not None), None)
             if own != "text" and given:
                 yield f"{field}.{given}", f"give the {own} once, as the sample's '{own}'"
+            elif chosen := next((name for name in SAMPLING_OPTIONS if part.get(name) is not None), None):
+                yield f"{field}.{chosen}", "has no effect here: the collator chooses the frames of a sample"
             elif own not in ("text", kind):
                 yield field, f"there is no {own} in the sample; give it as '{own}'"
     yield from visual_problems(conversation, where)
