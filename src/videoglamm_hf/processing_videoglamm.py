@@ -7,7 +7,6 @@ Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample,
 """
 
 import copy
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -24,11 +23,11 @@ from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
 from .options import check_names, converted
-from .processor_options import TEXT_OPTIONS, merged, sorted_options
+from .processor_options import TEXT_OPTIONS, check_loading_options, merged, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
-from .video_processing_videoglamm import OWN_OPTIONS, VideoGlammVideoProcessor, VideoGlammVideosKwargs
+from .video_processing_videoglamm import VideoGlammVideoProcessor
 from .visual_inputs import read_visuals, visual_inputs, visuals_of_texts
 
 _LEADING_PLACEHOLDER = re.compile(rf"\s*<({IMAGE_TOKEN[1:-1]}|{VIDEO_TOKEN[1:-1]})>\s*")
@@ -103,12 +102,7 @@ class VideoGlammProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        own = set(VideoGlammVideosKwargs.__annotations__) | set(TEXT_OPTIONS)
-        for name in kwargs:
-            # Most are of the tokenizer or of the Hub, and not known here.
-            near = difflib.get_close_matches(name, OWN_OPTIONS, n=1, cutoff=0.66)
-            if near and name not in OWN_OPTIONS and name not in own:
-                raise InputError(f"There is no option {name!r} of the processor; did you mean {near[0]!r}?")
+        check_loading_options(kwargs)
         return [
             VideoGlammImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
             VideoGlammVideoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),

@@ -1,11 +1,12 @@
 """Options of the processor, sorted into those of words, of pictures and of videos."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .errors import InputError
 from .options import check_names, check_return_tensors
-from .video_processing_videoglamm import VIDEO_OPTIONS
+from .video_processing_videoglamm import OWN_OPTIONS, VIDEO_OPTIONS, VideoGlammVideosKwargs
 
 # Options of the words of a prompt, with their defaults.
 TEXT_OPTIONS: dict[str, Any] = {
@@ -67,3 +68,15 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
     text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
     check_return_tensors(text["return_tensors"])
     return text, options["videos_kwargs"]
+
+
+def check_loading_options(given: Iterable[str]) -> None:
+    """Raises InputError for an option of `from_pretrained` that is nearly one of ours.
+
+    Most of the others are the tokenizer's or the Hub's, which are not known here.
+    """
+    known = {*VideoGlammVideosKwargs.__annotations__, *TEXT_OPTIONS}
+    for name in given:
+        near = difflib.get_close_matches(name, OWN_OPTIONS, n=1, cutoff=0.66)
+        if near and name not in known:
+            raise InputError(f"There is no option {name!r} of the processor; did you mean {near[0]!r}?")
