@@ -1,6 +1,7 @@
 """Reading annotation files that others wrote: JSON members, frames, masks as pictures; errors say where."""
 
 import json
+import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,8 +96,16 @@ def checked_index(index: int, length: int) -> int:
     """A position in range(length) from an index that may count from the end.
 
     Raises:
+        TypeError: the index is not a whole number.
         IndexError: there is no such sample.
     """
+    try:
+        index = operator.index(index)
+    except TypeError:
+        raise TypeError(
+            f"a sample is taken by one whole number, not {index!r:.80}; take several as "
+            "[dataset[i] for i in ...] or with torch.utils.data.Subset"
+        ) from None
     if not -length <= index < length:
         raise IndexError(f"there is no sample {index}; the dataset has {length}")
     return index % length
