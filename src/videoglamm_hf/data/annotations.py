@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import InputError, MediaError
-from ..media_files import local_file, media_errors
+from ..media_files import local_file, media_errors, short_name
 
 _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
@@ -62,7 +62,7 @@ def existing_frames(folder: Path, names: Sequence[str]) -> list[str]:
     paths = [os.path.join(folder, name) for name in names]
     for path in paths:
         if not os.path.exists(path):
-            raise MediaError(f"{path}: no such frame; check the dataset's folder, or download the frames again")
+            raise MediaError(f"{short_name(path)}: no such frame; check the dataset's folder, or download it again")
     return paths
 
 
@@ -78,8 +78,8 @@ def read_object_ids(path: Path) -> np.ndarray:
     # Imported here, for most annotations are no pictures.
     from ..picture_files import open_picture
 
-    name = str(path)
-    with local_file(name) as file, media_errors(name):
+    name = short_name(str(path))
+    with local_file(str(path)) as file, media_errors(name):
         picture = open_picture(file, name)
         if picture is None:
             raise MediaError(f"{name}: not a picture; annotations are PNG files with a palette")
