@@ -1,8 +1,10 @@
 """What comes out of arrays, lists, folders and URLs."""
 
+import base64
 import http.server
 import tempfile
 import threading
+import urllib.parse
 from functools import partial
 
 import numpy as np
@@ -76,6 +78,31 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
     assert numbers_in(read_clip(tmp_path, fps=0.25).array) == [0, 4, 8]
     assert numbers_in(read_clip(tmp_path, max_frames=4).array) == [0, 3, 7, 11]
     assert numbers_in(read_clip(tmp_path, start_time=2.5, end_time=4).array) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("encoding", ["base64", "no padding", "lines", "percent"])
+def test_data_urls_are_decoded_and_cleaned_up(tmp_path, monkeypatch, encoding):
+    def url(path, kind: str) -> str:
+        if encoding == "percent":
+            return f"data:{kind},{urllib.parse.quote(path.read_bytes())}"
+        text = base64.b64encode(path.read_bytes()).decode()
+        if encoding == "no padding":
+            text = text.rstrip("=")
+        if encoding == "lines":
+            text = "\r\n".join(text[i : i + 76] for i in range(0, len(text), 76)).replace("=", "%3D")
+        return f"DATA:{kind};base64,{text}"
+
+    make_video(tmp_path / "v.mp4", [numbered_frame(i) for i in range(20)])
+    Image.fromarray(quarters()).save(tmp_path / "p.png")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    picture, video = url(tmp_path / "p.png", "image/png"), url(tmp_path / "v.mp4", "video/mp4;codecs=avc1")
+    assert np.array_equal(read_image(picture), quarters())
+    assert np.array_equal(read_clip([picture]).array[0], quarters())
+    clip = read_clip(video)
+    assert numbers_in(clip.array) == [0, 10]
+    assert len(clip.source) == 200 and video.startswith(clip.source[:100])
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_urls_are_downloaded_and_cleaned_up(tmp_path, server, monkeypatch):

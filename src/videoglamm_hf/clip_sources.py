@@ -14,7 +14,7 @@ from .clip import AnimationClip, ArrayClip, Clip, PicturesClip, SampledClip
 from .errors import InputError, MediaError
 from .frame_arrays import as_array, check_frame, check_video_array, is_tensor
 from .frame_sampling import FrameSampling
-from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors
+from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, short_name
 from .picture_files import open_picture, rgb
 
 
@@ -22,8 +22,8 @@ def open_clip(source: Any, *, decoder: str = "av") -> Clip:
     """The clip of a video; close it, or use it as a context manager.
 
     Args:
-        source: A video file, animation (GIF, APNG, WebP, AVIF), still picture or http(s) URL of one; a folder of
-            pictures (in natural order of their names); a uint8 array `[T, H, W, 3]` or tensor (also
+        source: A video file, animation (GIF, APNG, WebP, AVIF), still picture, or http(s) or data URL of one; a folder
+            of pictures (in natural order of their names); a uint8 array `[T, H, W, 3]` or tensor (also
             `[T, 3, H, W]`); a list of PIL images, uint8 arrays `[H, W, 3]`, tensors or picture paths.
         decoder: What decodes video files, `"av"` or `"decord"`; the frames are the same. av took about half of
             decord's time where both were measured (benchmarks/RESULTS.md), and decodes more kinds of files.
@@ -37,7 +37,7 @@ def open_clip(source: Any, *, decoder: str = "av") -> Clip:
         if not isinstance(name, str):
             raise InputError(f"a video path must be text, not {type(name).__name__}")
         if not is_url(name) and os.path.isdir(name):
-            return PicturesClip(folder_pictures(name), read_image, name, is_folder=True)
+            return PicturesClip(folder_pictures(name), read_image, short_name(name), is_folder=True)
         return _open_file(name, decoder)
     array = as_array(source)
     if array is not None:
@@ -93,9 +93,9 @@ def read_image(source: Any) -> np.ndarray:
     """Read one picture as uint8 `[H, W, 3]`, RGB.
 
     Args:
-        source: Path or http(s) URL of a picture file (turned as its EXIF orientation says; of an animation the first
-            frame), PIL image, uint8 array `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. Transparency is
-            laid on white.
+        source: Path, http(s) or data URL of a picture file (turned as its EXIF orientation says; of an animation the
+            first frame), PIL image, uint8 array `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. Transparency
+            is laid on white.
 
     Raises:
         InputError: An array or object that is not such a picture.
@@ -105,10 +105,11 @@ def read_image(source: Any) -> np.ndarray:
         name = os.fspath(source)
         if not isinstance(name, str):
             raise InputError(f"a picture path must be text, not {type(name).__name__}")
+        shown = short_name(name)
         with local_file(name) as path, media_errors(name):
-            picture = open_picture(path, name)
+            picture = open_picture(path, shown)
             if picture is None:
-                raise MediaError(f"{name}: not a picture (videos are read by read_clip): {diagnosis(path)}")
+                raise MediaError(f"{shown}: not a picture (videos are read by read_clip): {diagnosis(path)}")
             with picture:
                 return rgb(ImageOps.exif_transpose(picture))
     if isinstance(source, Image.Image):
@@ -129,6 +130,7 @@ def read_image(source: Any) -> np.ndarray:
 def _open_file(name: str, decoder: str) -> Clip:
     with contextlib.ExitStack() as resources:
         path = resources.enter_context(local_file(name))
+        name = short_name(name)
         with media_errors(name):
             picture = open_picture(path, name)
         if picture is not None:

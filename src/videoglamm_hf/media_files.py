@@ -1,13 +1,15 @@
-"""Paths, downloads and folders of frames as files to read, and what is wrong with one that cannot be read."""
+"""Paths, URLs and folders of frames as files to read, and what is wrong with one that cannot be read."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import stat
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ MAX_DOWNLOAD_BYTES = 2**32
 DOWNLOAD_SILENCE = 30.0  # seconds without a byte before a download is given up
 DOWNLOAD_DEADLINE = 1800.0  # seconds for a whole download
 
+LONGEST_NAME = 200  # of a path or URL in a message; a data URL is as long as its file
+
 # Names of pictures in a folder of frames; hidden files (among them macOS's "._name.png") are left out.
 _PICTURE_NAME = re.compile(r"[^.].*\.(avif|bmp|gif|jfif|jpe?g|png|p[gnp]m|tiff?|webp)", re.IGNORECASE)
 _FIRST_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -26,6 +30,7 @@ _FIRST_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 @contextlib.contextmanager
 def media_errors(name: str) -> Iterator[None]:
     """Turn whatever a decoder, encoder or the system raises into a MediaError that names the source."""
+    name = short_name(name)
     try:
         yield
     except VideoGlammError:
@@ -39,25 +44,34 @@ def media_errors(name: str) -> Iterator[None]:
 def reason_of(error: BaseException) -> str:
     """What an exception says, as a part of a sentence."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).strip().rstrip(".")
+    return short_name(str(text).strip().rstrip("."))  # some repeat the URL
 
 
 def is_url(name: str) -> bool:
-    """Whether a source is to be downloaded."""
-    return re.match(r"https?://", name, re.IGNORECASE) is not None
+    """Whether a source is to be downloaded, or a `data:` URL that holds it."""
+    return re.match(r"https?://|data:", name, re.IGNORECASE) is not None
+
+
+def short_name(name: str) -> str:
+    """A path, URL or what else may be long as messages repeat it: of a long one, the two ends."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    end = LONGEST_NAME // 4
+    return f"{name[: LONGEST_NAME - end - 3]}...{name[-end:]}"
 
 
 @contextlib.contextmanager
 def local_file(name: str) -> Iterator[Path]:
-    """The readable, non-empty file behind a path or URL; a download lives as long as the context."""
+    """The readable, non-empty file behind a path or URL; a downloaded or decoded one lives as long as the context."""
+    source, name = name, short_name(name)
     with contextlib.ExitStack() as stack:
-        if is_url(name):
+        if is_url(source):
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="videoglamm-"))) / "download"
-            _download(name, path)
+            (_decode if source[:5].lower() == "data:" else _download)(source, name, path)
         elif re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
-            raise MediaError(f"{name}: only http and https URLs can be read; download it and give the path")
+            raise MediaError(f"{name}: only http, https and data URLs can be read; download it and give the path")
         else:
-            path = Path(name)
+            path = Path(source)
         if not name:
             raise MediaError("the path is empty; give the path of a video or picture file")
         try:
@@ -76,7 +90,32 @@ def local_file(name: str) -> Iterator[Path]:
         yield path
 
 
-def _download(url: str, path: Path) -> None:
+def _decode(url: str, name: str, path: Path) -> None:
+    """Write what a data URL holds, as base64 or percent-encoded."""
+    kind, comma, content = url[len("data:") :].partition(",")
+    if not comma:
+        raise MediaError(f"{name}: a data URL needs a comma before its data, as in data:image/png;base64,...")
+    try:
+        data = urllib.parse.unquote_to_bytes(content)
+        if kind.rstrip().lower().endswith(";base64"):
+            data = b"".join(data.split()).rstrip(b"=")
+            data = base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    except ValueError as error:
+        reason = reason_of(error)
+        raise MediaError(f"{name}: the data URL cannot be decoded: {reason}; encode the file again") from error
+    if len(data) > MAX_DOWNLOAD_BYTES:
+        raise MediaError(_too_large(name))
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be written to {path.parent}: {reason_of(error)}; free some space") from error
+
+
+def _too_large(name: str) -> str:
+    return f"{name}: larger than {MAX_DOWNLOAD_BYTES >> 30} GiB; give a shorter video"
+
+
+def _download(url: str, name: str, path: Path) -> None:
     deadline = time.monotonic() + DOWNLOAD_DEADLINE
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "videoglamm-hf"})
@@ -87,19 +126,19 @@ def _download(url: str, path: Path) -> None:
             while chunk := response.read1(1 << 20):
                 received += file.write(chunk)
                 if max(received, expected) > MAX_DOWNLOAD_BYTES:
-                    raise MediaError(f"{url}: larger than {MAX_DOWNLOAD_BYTES >> 30} GiB; give a shorter video")
+                    raise MediaError(_too_large(name))
                 if time.monotonic() > deadline:
-                    raise MediaError(f"{url}: not downloaded after {DOWNLOAD_DEADLINE:.0f} s; given up")
+                    raise MediaError(f"{name}: not downloaded after {DOWNLOAD_DEADLINE:.0f} s; given up")
     except urllib.error.HTTPError as error:
-        raise MediaError(f"{url}: the server answered {error.code} {error.reason}; check the URL") from error
+        raise MediaError(f"{name}: the server answered {error.code} {error.reason}; check the URL") from error
     except MediaError:
         raise
     except Exception as error:  # refused, unknown host, timeout, malformed URL, broken protocol, full disk
         reason = getattr(error, "reason", None)
         reason = reason_of(reason if isinstance(reason, BaseException) else error)
-        raise MediaError(f"{url}: the download failed: {reason}; check the URL and the connection") from error
+        raise MediaError(f"{name}: the download failed: {reason}; check the URL and the connection") from error
     if received < expected:
-        raise MediaError(f"{url}: the download broke off after {received} of {expected} bytes; try again")
+        raise MediaError(f"{name}: the download broke off after {received} of {expected} bytes; try again")
 
 
 def is_frame_file(path: Path) -> bool:
@@ -112,7 +151,7 @@ def folder_pictures(name: str) -> list[str]:
     with media_errors(name):
         paths = [p for p in Path(name).iterdir() if is_frame_file(p)]
     if not paths:
-        raise MediaError(f"{name}: the folder holds no pictures (*.png, *.jpg, *.webp and the like)")
+        raise MediaError(f"{short_name(name)}: the folder holds no pictures (*.png, *.jpg, *.webp and the like)")
     return [str(path) for path in sorted(paths, key=_natural_key)]
 
 

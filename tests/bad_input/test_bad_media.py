@@ -174,7 +174,7 @@ def test_bad_files_are_named_and_explained(tmp_path, case):
     prepare(path)
     with pytest.raises(MediaError, match=message) as caught:
         read_clip(path, fps=None, max_frames=None)
-    assert name in str(caught.value)
+    assert media_files.short_name(str(path)) in str(caught.value)
 
 
 @pytest.mark.parametrize("case", ["missing", "empty", "text", "garbage", "truncated", "cut picture", "pipe"])
@@ -198,6 +198,40 @@ def test_addresses_that_cannot_be_read(source):
     for read in (read_clip, read_image):
         with pytest.raises(MediaError):
             read(source)
+
+
+BAD_DATA_URLS = {
+    "no comma": ("data:image/png;base64", "needs a comma"),
+    "a long name": ("data:image/png;base64;" + "A" * 500_000, "needs a comma"),
+    "no data": ("data:image/png;base64,", "empty"),
+    "not base64": ("data:image/png;base64,A" + "~" * 500_000, "cannot be decoded"),
+    "cut base64": ("data:image/png;base64,AAAAA", "cannot be decoded"),
+    "half a surrogate pair": ("data:image/png,\ud800", "cannot be decoded"),
+    "text": ("data:text/plain,words", "the file is text"),
+    "no picture": ("data:image/png;base64," + "AAAA" * 100_000, "format is unknown"),
+    "too large": ("data:image/png;base64," + "AAAA" * 500, "larger than"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA_URLS)
+def test_data_urls_that_hold_no_media(monkeypatch, case):
+    source, expected = BAD_DATA_URLS[case]
+    if case == "too large":
+        monkeypatch.setattr(media_files, "MAX_DOWNLOAD_BYTES", 1000)
+    for read in (read_clip, read_image):
+        with pytest.raises(MediaError, match=expected) as error:
+            read(source)
+        assert str(error.value).startswith(source[:100]) and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("start", ["", "s3://", "http://[", "http://127.0.0.1:9/ "])
+def test_long_names_are_shortened_in_messages(tmp_path, start):
+    (tmp_path / ("d" * 200)).mkdir()
+    for source in (start + "x" * 100_000 + ".mp4", str(tmp_path / ("d" * 200))):
+        for read in (read_clip, read_image):
+            with pytest.raises(MediaError) as error:
+                read(source)
+            assert len(str(error.value)) < 600 and source[-10:] in str(error.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -74,6 +74,9 @@ def test_random_access_and_streaming_agree_over_blank_lines(folder):
     for index in (3, -4):
         with pytest.raises(IndexError, match="has 3"):
             dataset[index]
+    for index in (slice(1), "0", 1.0, None):
+        with pytest.raises(TypeError, match="one whole number, not"):
+            dataset[index]
 
 
 def test_windows_line_ends_and_a_missing_last_one(folder):
@@ -196,6 +199,10 @@ BAD_LINES = {
     "endless number": ("1" * 5000, "line: is not JSON: Exceeds the limit"),
     "deep nesting": ("[" * 100_000, "line: is not JSON: "),
     "no object": ("[]", "sample: must be a dict with 'messages', not list"),
+    "half a surrogate pair": (
+        json.dumps(sample(masks=[[{**rle(LEFT), "counts": "\ud800"}, None]])),
+        "masks[0][0].counts: the counts of a mask encoding are cut short or hold what does not belong",
+    ),
     "array as numbers": (json.dumps(sample(video=[[0]])), "video[0]: must be the path of a picture, not list"),
     **{
         f"sample: {case}": (json.dumps(bad), expected)

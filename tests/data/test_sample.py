@@ -261,6 +261,7 @@ BAD_DECODING = {
     "bad counts": ([[None], [{"size": [4, 6], "counts": "o"}]], (4, 6), None, r"masks\[1\]\[0\]\.counts: "),
     "different lengths": ([[None], [None, None]], (4, 6), None, r"different numbers of masks: \[1, 2\]"),
     "no such frame": ([[None]], (4, 6), [1], r"masks\[0\] has 1 masks; there is no mask 1"),
+    "half a frame": ([[None]], (4, 6), [0.5], r"there is no mask 0\.5"),
     "negative frame": ([[None]], (4, 6), [-1], "there is no mask -1"),
 }
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.videos import numbered_frame
 from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.errors import InputError, MediaError
 from videoglamm_hf.render.video_encoding import write_mp4
@@ -31,6 +32,24 @@ def test_written_frames_come_back(tmp_path):
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("times", ["even", "uneven"])
+def test_every_reader_finds_the_same_duration(tmp_path, times):
+    path = tmp_path / "out.mp4"
+    delays = [0.1, 0.65, 0.3, 0.4] * 5 if times == "uneven" else [0.2] * 20
+    starts = np.cumsum([0, *delays]).tolist()
+    duration = starts.pop()
+    timing = {"seconds": starts, "duration": duration} if times == "uneven" else {"fps": 5}
+    write_mp4(path, [numbered_frame(i) for i in range(len(starts))], **timing)
+    clip = read_clip(path, fps=None, max_frames=None)
+    assert clip.seconds == pytest.approx(starts, abs=1e-3) and clip.duration == pytest.approx(duration, abs=1e-3)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert container.duration / av.time_base == pytest.approx(duration, abs=1e-3)
+        assert float(stream.duration * stream.time_base) == pytest.approx(duration, abs=1e-3)
+        order = [(packet.dts, packet.pts) for packet in container.demux(stream) if packet.size]
+    assert order == sorted(order) and all(dts == pts for dts, pts in order)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 64), (48, 35)])

@@ -1,6 +1,7 @@
 """`videoglamm segment`: asks about a video or about every video of a folder; writes answer, overlay and preview."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..clip import SampledClip
 from ..errors import InputError, ResourceError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_model, load_processor
+from ..media_files import short_name
 from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.colors import object_colors
@@ -30,22 +32,23 @@ def run(arguments: argparse.Namespace) -> None:
         print("no --model: taking the small one that ships, which knows coloured shapes only", file=sys.stderr)
         arguments.model = str(TINY_MODEL)
     folder = Path(arguments.video)
-    videos = find_videos(folder) if folder.is_dir() else []
+    videos = find_videos(folder) if os.path.isdir(folder) else []
     if videos:
         _answer_folder(arguments, folder, videos)
     elif started_processes() > 1:
-        raise InputError(f"{arguments.video} is one video: several processes can only share a folder of videos.")
+        name = short_name(arguments.video)
+        raise InputError(f"{name} is one video: several processes can only share a folder of videos.")
     else:
         _answer_one(arguments)
 
 
 def _answer_one(arguments: argparse.Namespace) -> None:
     name = arguments.video.rstrip("/").rsplit("/", 1)[-1]
-    output = Path(arguments.output or f"{Path(name).stem}_answer")
+    output = Path(arguments.output or f"{Path(name).stem[:100]}_answer")
     # What can be refused cheaply is refused before the model is loaded.
     check_output(output, overwrite=arguments.overwrite)
     processor = load_processor(arguments.model)
-    print(f"reading {arguments.video}", file=sys.stderr)
+    print(f"reading {short_name(arguments.video)}", file=sys.stderr)
     clip = _read(arguments.video, processor, arguments)
     model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
     answer = _ask(model, processor, clip, arguments)

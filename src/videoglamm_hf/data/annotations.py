@@ -1,6 +1,7 @@
 """Reading annotation files that others wrote: JSON members, frames, masks as pictures; errors say where."""
 
 import json
+import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import InputError, MediaError
-from ..media_files import local_file, media_errors
+from ..media_files import local_file, media_errors, short_name
 
 _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
@@ -61,7 +62,7 @@ def existing_frames(folder: Path, names: Sequence[str]) -> list[str]:
     paths = [os.path.join(folder, name) for name in names]
     for path in paths:
         if not os.path.exists(path):
-            raise MediaError(f"{path}: no such frame; check the dataset's folder, or download the frames again")
+            raise MediaError(f"{short_name(path)}: no such frame; check the dataset's folder, or download it again")
     return paths
 
 
@@ -77,8 +78,8 @@ def read_object_ids(path: Path) -> np.ndarray:
     # Imported here, for most annotations are no pictures.
     from ..picture_files import open_picture
 
-    name = str(path)
-    with local_file(name) as file, media_errors(name):
+    name = short_name(str(path))
+    with local_file(str(path)) as file, media_errors(name):
         picture = open_picture(file, name)
         if picture is None:
             raise MediaError(f"{name}: not a picture; annotations are PNG files with a palette")
@@ -95,8 +96,16 @@ def checked_index(index: int, length: int) -> int:
     """A position in range(length) from an index that may count from the end.
 
     Raises:
+        TypeError: the index is not a whole number.
         IndexError: there is no such sample.
     """
+    try:
+        index = operator.index(index)
+    except TypeError:
+        raise TypeError(
+            f"a sample is taken by one whole number, not {index!r:.80}; take several as "
+            "[dataset[i] for i in ...] or with torch.utils.data.Subset"
+        ) from None
     if not -length <= index < length:
         raise IndexError(f"there is no sample {index}; the dataset has {length}")
     return index % length

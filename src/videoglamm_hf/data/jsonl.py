@@ -1,7 +1,7 @@
 """Our own format: a JSONL file, one sample per line.
 
-A line is a sample as [`sample`] describes it, in JSON: media are paths (or http(s) URLs), relative ones starting from
-the file's folder, and masks are COCO run-length encodings. Empty lines are passed over.
+A line is a sample as [`sample`] describes it, in JSON: media are paths (or http(s) or data URLs), relative ones
+starting from the file's folder, and masks are COCO run-length encodings. Empty lines are passed over.
 """
 
 import json

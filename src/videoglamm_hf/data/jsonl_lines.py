@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..media_files import is_url
+from ..media_files import is_url, short_name
 from ..messages import VISUALS, Problem
 
 MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from filling the memory
@@ -63,7 +63,7 @@ def missing_media(sample: dict[str, Any]) -> Iterator[Problem]:
     """Files of a sample that do not exist."""
     for field, path in media_paths(sample):
         if not os.path.exists(path):
-            yield field, f"{path}: no such file or folder; paths start from the folder of the JSONL file"
+            yield field, f"{short_name(path)}: no such file or folder; paths start from the folder of the JSONL file"
 
 
 def _refuse(constant: str) -> None:

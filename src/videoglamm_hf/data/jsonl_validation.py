@@ -25,7 +25,7 @@ def validate_jsonl(path: str | os.PathLike[str]) -> list[str]:
     """Everything that keeps a JSONL file from being trained on.
 
     Checks the lines as [`JsonlDataset`] does, and opens every video and image once to compare its size and number of
-    frames with the masks; that decodes one frame of each. URLs are not opened.
+    frames with the masks; that decodes one frame of each. What is to be downloaded is not opened.
 
     Args:
         path: the file.

@@ -9,15 +9,13 @@ A mask is what a track holds for one frame:
 * None: the object is not visible.
 """
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..frame_arrays import MAX_PIXELS
-from .rle import compress_rle, decode_rle, encode_rle
+from .rle import compress_rle, decode_rle, encode_rle, is_whole, size_problem
 
 Mask = dict[str, Any] | np.ndarray | None
 Track = Sequence[Mask]
@@ -39,7 +37,7 @@ def decode_masks(
     Raises:
         InputError: a mask is malformed or not of this size, or a track lacks a frame; the message says which.
     """
-    problem = _size_problem(size)
+    problem = size_problem(size)
     if problem:
         raise InputError(f"size {problem}")
     if frames is None:
@@ -50,7 +48,7 @@ def decode_masks(
     decoded = np.zeros((len(sample_masks), len(frames), *size), np.int8)
     for number, track in enumerate(sample_masks):
         for place, frame in enumerate(frames):
-            if not 0 <= frame < len(track):
+            if not is_whole(frame) or not 0 <= frame < len(track):
                 raise InputError(f"masks[{number}] has {len(track)} masks; there is no mask {frame}")
             mask = check_mask(track[frame], f"masks[{number}][{frame}]", size)
             if mask is not None:
@@ -68,7 +66,7 @@ def mask_problem(mask: Any) -> tuple[str, str] | None:
         return None
     if not isinstance(mask, dict):
         return "", f'must be {{"size": [H, W], "counts": ...}}, or null where unseen, not {type(mask).__name__}'
-    problem = _size_problem(mask.get("size"))
+    problem = size_problem(mask.get("size"))
     if problem:
         return ".size", problem
     for field in ("counts", "ignore"):
@@ -144,19 +142,6 @@ def united(tracks: Sequence[Track], names: Sequence[str], size: tuple[int, int] 
             seen = [encode_rle(np.logical_or.reduce([decode_rle(mask) for mask in seen]))]
         track.append(compressed(seen[0]) if seen else None)
     return track
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; True and False are not."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _size_problem(size: Any) -> str | None:
-    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(is_whole(side) for side in size):
-        return "must be two whole numbers, [height, width]"
-    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-        return f"must be sides of at least 1 and at most {MAX_PIXELS} pixels"
-    return None
 
 
 def _pixels(mask: dict[str, Any] | np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError, MediaError
 from .annotations import checked_index, existing_frames, read_object_ids
-from .masks import is_whole
 from .referring import ANSWER, QUESTIONS, Expression, pick, read_expressions, referring_sample, split_folder
-from .rle import encode_rle
+from .rle import encode_rle, is_whole
 
 
 class RefYoutubeVosDataset(Dataset[dict[str, Any]]):

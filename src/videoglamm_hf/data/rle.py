@@ -8,6 +8,7 @@ runs are checked here first.
 
 from __future__ import annotations
 
+import numbers
 import re
 from typing import Any
 
@@ -57,17 +58,17 @@ def compress_rle(rle: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: the encoding is malformed, or its runs do not fill exactly H x W pixels.
     """
-    try:
-        size = [int(side) for side in rle["size"]]
-        height, width = size
-        counts = rle["counts"]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError('a mask encoding must be {"size": [H, W], "counts": ...}') from error
-    if height < 0 or width < 0 or height * width > MAX_PIXELS:
-        raise InputError(f"the size of a mask encoding is out of range: {size}")
+    if not isinstance(rle, dict) or not {"size", "counts"} <= rle.keys():
+        raise InputError('a mask encoding must be {"size": [H, W], "counts": ...}')
+    problem = size_problem(rle["size"], least=0)
+    if problem:
+        raise InputError(f"the size of a mask encoding {problem}, not {rle['size']!r:.80}")
+    size = [int(side) for side in rle["size"]]
+    height, width = size
+    counts = rle["counts"]
     is_text = isinstance(counts, (str, bytes))
     if is_text:
-        data = counts.encode() if isinstance(counts, str) else counts
+        data = counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
         runs = _run_lengths(data)
     else:
         try:
@@ -99,6 +100,20 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
         InputError: as of `compress_rle`.
     """
     return coco.decode(compress_rle(rle)).view(np.bool_)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; True and False are not."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def size_problem(size: Any, least: int = 1) -> str | None:
+    """What is wrong with the size of a mask, if anything; the shortest side may be `least` long."""
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(is_whole(side) for side in size):
+        return "must be two whole numbers, [height, width]"
+    if min(size) < least or size[0] * size[1] > MAX_PIXELS:
+        return f"must be sides of at least {least} and at most {MAX_PIXELS} pixels"
+    return None
 
 
 def _run_lengths(counts: bytes) -> np.ndarray:

@@ -96,7 +96,8 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction,
                     container = stack.enter_context(
                         av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "faststart"})
                     )
-                    stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
+                    # Frames stored out of order (B-frames) make readers disagree on how long uneven ones last.
+                    stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "bf": "0"})
                     stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
                     stream.pix_fmt = "yuv420p"
                     context = stream.codec_context
