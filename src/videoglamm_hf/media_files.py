@@ -23,7 +23,7 @@ DOWNLOAD_DEADLINE = 1800.0  # seconds for a whole download
 LONGEST_NAME = 200  # of a path or URL in a message; a data URL is as long as its file
 
 # Names of pictures in a folder of frames; hidden files (among them macOS's "._name.png") are left out.
-_PICTURE_NAME = re.compile(r"[^.].*\.(avif|bmp|gif|jfif|jpe?g|png|p[gnp]m|tiff?|webp)", re.IGNORECASE)
+_PICTURE_NAME = re.compile(r"[^.].*\.(avif|bmp|gif|jfif|jpe?g|a?png|p[gnp]m|tiff?|webp)", re.IGNORECASE)
 _FIRST_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .errors import MediaError
 from .frame_arrays import check_pixels
+from .media_files import media_errors, short_name
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,7 @@ MAX_ANIMATION_BYTES = 2**32  # of all frames of a GIF or the like, which are all
 
 # Formats Pillow reads itself: no external program, none that is really a video or a document.
 _PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_ANIMATION_SUFFIXES = (".apng", ".avif", ".gif", ".png", ".webp")
 
 
 def open_picture(path: Path, name: str) -> Image.Image | None:
@@ -37,6 +40,23 @@ def open_picture(path: Path, name: str) -> Image.Image | None:
         picture.close()
         raise
     return picture
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file is a picture of several frames that play (a TIFF's are pages); False if it cannot be opened."""
+    if path.suffix.lower() not in _ANIMATION_SUFFIXES:
+        return False
+    name = short_name(str(path))
+    try:
+        with media_errors(name), warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = open_picture(path, name)
+            if picture is None:
+                return False
+            with picture:
+                return getattr(picture, "is_animated", False)
+    except MediaError:
+        return False
 
 
 def rgb(picture: Image.Image) -> np.ndarray:

@@ -61,11 +61,23 @@ def test_what_counts_as_a_video(videos, tmp_path):
     assert find_videos(videos / "d") == [] == find_videos(videos / "empty")
 
 
-def test_pictures_beside_videos_are_refused(videos, command, capsys):
-    Image.new("RGB", (4, 4)).save(videos / "cover.jpg")
-    assert cli.main(command) == 1
-    message = capsys.readouterr().err
-    assert "cover.jpg" in message and "a.mkv" in message and "Traceback" not in message
+@pytest.mark.parametrize("name", ["z.gif", "z.png", "z.apng", "z.webp"])
+def test_animated_pictures_are_videos_and_still_ones_are_not(videos, tmp_path, name):
+    names = [path.name for path in find_videos(videos)]
+    pictures = [Image.fromarray(frame) for frame in frames(2, 24, 32)]
+    kind = "PNG" if name.endswith("png") else None
+    pictures[0].save(videos / "cover.png")
+    pictures[0].save(videos / "still.gif")
+    (videos / "broken.gif").write_text("GIF89a")
+    pictures[0].save(videos / "pages.tiff", save_all=True, append_images=pictures[1:])
+    assert [path.name for path in find_videos(videos)] == names
+    pictures[0].save(videos / name, kind, save_all=True, append_images=pictures[1:], duration=500)
+    assert [path.name for path in find_videos(videos)] == [*names, name]
+    # Without a video file, and as a folder that is none of frames.
+    (tmp_path / "more" / "inner").mkdir(parents=True)
+    for folder in (tmp_path / "more", tmp_path / "more" / "inner"):
+        (folder / name).write_bytes((videos / name).read_bytes())
+    assert [path.name for path in find_videos(tmp_path / "more")] == [name]
 
 
 def test_every_video_is_answered_once(videos, command, tmp_path, capsys):

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from ..errors import InputError
 from ..media_files import is_frame_file
+from ..picture_files import is_animation
 
-# Names of video files; hidden files are left out. A GIF in a folder is a picture.
+# Names of video files; hidden files are left out.
 _VIDEO_NAME = re.compile(
     r"[^.].*\.(3g[2p]|asf|avi|flv|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|mxf|ogv|ts|vob|webm|wmv|y4m)", re.IGNORECASE
 )
@@ -15,26 +15,25 @@ _VIDEO_NAME = re.compile(
 def find_videos(folder: Path) -> list[Path]:
     """The videos of a folder of videos, in order of their names; none if it is one video itself.
 
-    Pictures in a folder are the frames of one video. Without pictures, every video file and every folder of frames in
-    it is a video; anything else in it is left alone, and deeper folders are not searched.
-
-    Raises:
-        InputError: If pictures and video files lie side by side.
+    A folder of frames holds still pictures and neither a video file nor an animated picture (GIF, APNG, WebP, AVIF):
+    it is one video. In any other folder every video file, animated picture and folder of frames is a video; anything
+    else in it is left alone, and deeper folders are not searched.
     """
     content = sorted(folder.iterdir())
-    pictures = [path for path in content if is_frame_file(path)]
-    videos = [path for path in content if _VIDEO_NAME.fullmatch(path.name) and path.is_file()]
-    if pictures and videos:
-        raise InputError(
-            f"{folder} holds pictures ({pictures[0].name}) and videos ({videos[0].name}): give a folder of frames, "
-            "which is one video, or a folder of videos."
-        )
-    if pictures:
+    videos = {path for path in content if _is_video(path)}
+    if not videos and any(is_frame_file(path) for path in content):
         return []
     return [path for path in content if path in videos or _holds_frames(path)]
+
+
+def _is_video(path: Path) -> bool:
+    if is_frame_file(path):
+        return is_animation(path)
+    return bool(_VIDEO_NAME.fullmatch(path.name)) and path.is_file()
 
 
 def _holds_frames(folder: Path) -> bool:
     if not folder.is_dir() or folder.name.startswith("."):
         return False
-    return any(is_frame_file(path) for path in folder.iterdir())
+    content = list(folder.iterdir())
+    return any(is_frame_file(path) for path in content) and not any(_is_video(path) for path in content)
