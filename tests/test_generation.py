@@ -238,6 +238,29 @@ def test_bad_requests(model, ask):
         generate(model, {"input_ids": torch.ones(1, 5000, dtype=torch.long)})
 
 
+def test_bad_requests_are_refused_before_the_answer(model, ask, monkeypatch):
+    inputs, side = ask(video=CLIP), model.config.grounding_config.image_size
+    monkeypatch.setattr(type(model.model.language_model), "forward", None)
+    small = [own[..., : side // 2, : side // 2] for own in inputs["grounding_frames"]]
+    for changed, message in (
+        ({"prompt_frame": 1.5}, "prompt_frame is 1.5"),
+        ({"original_sizes": [(0, 64)]}, "original_sizes of sample 0"),
+        ({"grounding_frames": [own.numpy() for own in inputs["grounding_frames"]]}, "ndarray"),
+        ({"grounding_frames": small}, f"{side // 2} pixels"),
+        ({"temporal_pixel_values_videos": None}, "temporal_pixel_values_videos are missing"),
+        ({"encoded_videos": [inputs["pixel_values_videos"]]}, "sample 0 is a Tensor"),
+        ({"mask_callback": "print"}, "mask_callback is a str"),
+    ):
+        with pytest.raises(InputError, match=message):
+            generate(model, {**inputs, **changed})
+
+
+def test_one_encoded_video_needs_no_list(model, ask):
+    inputs = ask(video=CLIP)
+    (encoded,) = model.encode_videos(**inputs)
+    assert torch.equal(generate(model, inputs, encoded_videos=encoded).masks[0], generate(model, inputs).masks[0])
+
+
 def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):
     output = generate(model, ask(video=CLIP))
     assert processor.batch_decode(output) == processor.tokenizer.batch_decode(output.sequences)

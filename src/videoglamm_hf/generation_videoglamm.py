@@ -26,6 +26,7 @@ from .fingerprints import fingerprints
 from .packed_masks import PackedMasks
 from .short_repr import short_repr
 from .tracking import FrameMasks, Tracker, TrackingOptions
+from .tracking_inputs import check_frames, mask_size
 from .transformers_versions import CACHE, CACHE_NAMES
 
 # Per sample, its encoded video or picture; None for text only.
@@ -105,8 +106,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
             original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
             frame_timestamps: Per sample, seconds of each frame; handed through to the output.
-            encoded_videos: What [`encode_videos`] returned for these samples: the towers do not run again, nor
-                does the image encoder if its features were kept.
+            encoded_videos: What [`encode_videos`] returned for these samples (for a single one, also without a list):
+                the towers do not run again, nor does the image encoder if its features were kept.
             return_masks: False gives the stock `generate` of transformers, True insists on masks.
             mask_mode: `"video"` (the first frame is prompted, memory carries the object on), `"framewise"` (every
                 frame is prompted on its own, as in training) or `"anchored"` (some frames are decided as in
@@ -124,6 +125,10 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 options contradict each other.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
+        if mask_callback is not None and not callable(mask_callback):
+            raise InputError(
+                f"mask_callback is a {type(mask_callback).__name__}; give a function of one FrameMasks, or None."
+            )
         input_ids = inputs if inputs is not None else kwargs.pop("input_ids", None)
         kwargs |= _by_name(self, *args)
         for_training = kwargs.get("labels") is not None
@@ -137,6 +142,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             shown = grounding_frames is not None or encoded_videos is not None
             return_masks = shown and as_dict is not False and not for_training
         if encoded_videos is not None:
+            encoded_videos = [encoded_videos] if hasattr(encoded_videos, "check_made_by") else encoded_videos
             self._check_encoded(encoded_videos, input_ids)
             kwargs |= self._kept_prefix(encoded_videos, input_ids, kwargs)
         kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
@@ -194,10 +200,13 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
         Yields:
             [`FrameMasks`].
+
+        Raises:
+            InputError: When the first one is asked for, if there is not one of each per sample, or frames or sizes
+                cannot be used.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
-        sizes = [(int(height), int(width)) for height, width in original_sizes]
-        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(sizes)
+        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(original_sizes)
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None
@@ -259,9 +268,14 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             count = "no" if input_ids is None else len(input_ids)
             raise InputError(f"encoded_videos hold {len(encoded)} samples, but there are {count} prompts.")
         known = fingerprints(self)
-        for video in encoded:
-            if video is not None:
-                video.check_made_by(known)
+        for i, video in enumerate(encoded):
+            if video is None:
+                continue
+            if not hasattr(video, "check_made_by"):
+                raise InputError(
+                    f"encoded_videos of sample {i} is a {type(video).__name__}; give what encode_videos returned."
+                )
+            video.check_made_by(known)
 
     def _kept_prefix(self, encoded: Encoded, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
@@ -309,11 +323,16 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
         frames = [no_frames if f is None else f for f in frames]
         for i, size in enumerate(sizes):
-            if size is None and len(frames[i]):
+            if not len(frames[i]):
+                sizes[i] = (0, 0)
+                continue
+            check_frames(frames[i], side, f"grounding_frames of sample {i}")
+            if size is None:
                 raise InputError(
                     f"original_sizes of sample {i} are missing: give the (height, width) its masks are wanted at."
                 )
-        return frames, [(0, 0) if size is None else (int(size[0]), int(size[1])) for size in sizes], times
+            sizes[i] = mask_size(size, f"original_sizes of sample {i}")
+        return frames, sizes, times
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
