@@ -5,7 +5,7 @@ What transformers' own does is in tests/common_suites/test_generation_contract.p
 
 import pytest
 import torch
-from transformers import CompileConfig, TextStreamer
+from transformers import CompileConfig, GenerationConfig, TextStreamer
 
 from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
@@ -259,6 +259,48 @@ def test_one_encoded_video_needs_no_list(model, ask):
     inputs = ask(video=CLIP)
     (encoded,) = model.encode_videos(**inputs)
     assert torch.equal(generate(model, inputs, encoded_videos=encoded).masks[0], generate(model, inputs).masks[0])
+
+
+def test_prompts_padded_on_the_right_are_answered_as_if_padded_on_the_left(model, processor):
+    messages = [
+        [{"role": "user", "content": [*visual, {"type": "text", "text": text}]}]
+        for visual, text in (
+            ([{"type": "video", "video": CLIP}], "What moves?"),
+            ([{"type": "image", "image": CLIP[0]}], "Can you segment the red disc in this picture?"),
+            ([], "Who are you?"),
+        )
+    ]
+    left, right = (
+        processor.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=True, processor_kwargs={"padding_side": s}
+        )
+        for s in ("left", "right")
+    )
+    assert not right["attention_mask"][:, -1].all()
+    expected, output = generate(model, left), generate(model, right)
+    assert torch.equal(output.sequences, expected.sequences)
+    assert all(map(torch.equal, output.masks, expected.masks))
+    assert torch.equal(generate(model, right, return_masks=False), expected.sequences)
+    with pytest.raises(InputError, match="padding_side='left'"):
+        generate(model, right, position_ids=torch.arange(right["input_ids"].shape[1])[None])
+
+
+@pytest.mark.usefixtures("without_warnings")
+@pytest.mark.parametrize("positional", [False, True])
+def test_a_generation_config_is_taken_and_left_as_it_is(model, ask, positional):
+    inputs = ask(video=CLIP)
+    config = GenerationConfig(max_new_tokens=4, do_sample=False, pad_token_id=0)
+    before = config.to_dict()
+    if positional:
+        others = {name: value for name, value in inputs.items() if name != "input_ids"}
+        output = model.generate(inputs["input_ids"], config, **others)
+    else:
+        output = model.generate(**inputs, generation_config=config)
+    assert config.to_dict() == before
+    assert len(output.masks) == 1 and "hidden_states" not in output
+    config.output_hidden_states = True
+    states = model.generate(**inputs, generation_config=config).hidden_states
+    assert len(states[0]) == model.config.text_config.num_hidden_layers + 1
 
 
 def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):

@@ -102,7 +102,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         Args:
             inputs, args, kwargs: As in `GenerationMixin.generate`: sampling, beams, `stopping_criteria`, streamers,
                 caches, `assistant_model` (a smaller model of this class) all work. The multimodal inputs come from
-                [`VideoGlammProcessor`].
+                [`VideoGlammProcessor`]. Prompts padded on the right, as for training, are padded on the left instead;
+                so are the returned sequences.
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
             original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
             frame_timestamps: Per sample, seconds of each frame; handed through to the output.
@@ -133,6 +134,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         kwargs |= _by_name(self, *args)
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
+        if input_ids is not None:
+            input_ids, kwargs = _padded_on_the_left(input_ids, kwargs)
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(
@@ -156,10 +159,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         wanted_states = kwargs.pop("output_hidden_states", None)
         if wanted_states is None:
             wanted_states = self._config_of(kwargs).output_hidden_states
-        output = super().generate(
-            input_ids,
-            **kwargs | {"return_dict_in_generate": True, "output_hidden_states": _with_the_last(wanted_states)},
-        )
+        output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
         prompts = self._seg_embeddings(output, input_ids.shape[1])
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
@@ -372,6 +372,42 @@ def _by_name(model: Any, *args: Any) -> dict[str, Any]:
     """Positional arguments of the stock `generate` after its first, by their names there."""
     bound = inspect.signature(GenerationMixin.generate).bind(model, None, *args).arguments
     return {name: value for name, value in list(bound.items())[2:] if value is not None}
+
+
+def _padded_on_the_left(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Prompts `[B, L]` whose attention mask ends in padding with that padding moved to their front, as it is to be for
+    words to follow.
+
+    Raises:
+        InputError: If something else given goes by the places of the tokens.
+    """
+    mask = kwargs.get("attention_mask")
+    if not torch.is_tensor(mask) or mask.shape != input_ids.shape or not mask.shape[1] or bool(mask[:, -1].all()):
+        return input_ids, kwargs
+    placed = ("inputs_embeds", "position_ids", "token_type_ids", *CACHE_NAMES)
+    for name in placed:
+        if kwargs.get(name) is not None:
+            raise InputError(
+                f"attention_mask has padding after the words, which {name} goes by; pad on the left "
+                "(padding_side='left')."
+            )
+    length = mask.shape[1]
+    behind = mask.ne(0).flip(1).int().argmax(dim=1, keepdim=True)
+    places = (torch.arange(length, device=mask.device) - behind) % length
+    input_ids = input_ids.gather(1, places.to(input_ids.device))
+    return input_ids, kwargs | {"attention_mask": mask.gather(1, places)}
+
+
+def _with_states(kwargs: dict[str, Any], states: bool | int | Sequence[int]) -> dict[str, Any]:
+    """Options of `generate` that also return states: in a copy of a configuration that is given, beside which
+    transformers takes no others."""
+    wanted = {"return_dict_in_generate": True, "output_hidden_states": states}
+    if kwargs.get("generation_config") is None:
+        return kwargs | wanted
+    config = copy.deepcopy(kwargs["generation_config"])
+    for name, value in wanted.items():
+        setattr(config, name, value)
+    return {name: value for name, value in kwargs.items() if name not in wanted} | {"generation_config": config}
 
 
 def _with_the_last(wanted: bool | int | Sequence[int] | None) -> bool | int | list[int]:
