@@ -253,6 +253,8 @@ def test_bad_requests_are_refused_before_the_answer(model, ask, monkeypatch):
     ):
         with pytest.raises(InputError, match=message):
             generate(model, {**inputs, **changed})
+    with pytest.raises(InputError, match=f"{side // 2} pixels"):
+        model.encode_videos(**{**inputs, "grounding_frames": small})
 
 
 def test_one_encoded_video_needs_no_list(model, ask):
@@ -301,6 +303,13 @@ def test_a_generation_config_is_taken_and_left_as_it_is(model, ask, positional):
     config.output_hidden_states = True
     states = model.generate(**inputs, generation_config=config).hidden_states
     assert len(states[0]) == model.config.text_config.num_hidden_layers + 1
+
+
+def test_only_an_output_with_masks_has_grounded_answers(model, processor, ask):
+    stock = generate(model, ask(video=CLIP), return_masks=False, return_dict_in_generate=True)
+    for output in (stock, stock.sequences, stock.sequences[0].tolist()):
+        with pytest.raises(InputError, match=rf"{type(output).__name__} without masks .*return_masks=True"):
+            processor.post_process_grounded_generation(output)
 
 
 def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):
