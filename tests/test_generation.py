@@ -5,11 +5,12 @@ What transformers' own does is in tests/common_suites/test_generation_contract.p
 
 import pytest
 import torch
-from transformers import CompileConfig, GenerationConfig, TextStreamer
+from transformers import AutoTokenizer, CompileConfig, GenerationConfig, TextStreamer
 
 from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
+from videoglamm_hf.toy import TINY_MODEL
 
 CLIP = frames(4, 48, 64)
 
@@ -310,6 +311,12 @@ def test_only_an_output_with_masks_has_grounded_answers(model, processor, ask):
     for output in (stock, stock.sequences, stock.sequences[0].tolist()):
         with pytest.raises(InputError, match=rf"{type(output).__name__} without masks .*return_masks=True"):
             processor.post_process_grounded_generation(output)
+
+
+def test_stop_strings_need_a_tokenizer_that_spells(model, ask):
+    words = AutoTokenizer.from_pretrained(TINY_MODEL)
+    with pytest.raises(InputError, match="stop_strings need a tokenizer"):
+        generate(model, ask("Who are you?"), stop_strings=["star"], tokenizer=words)
 
 
 def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):

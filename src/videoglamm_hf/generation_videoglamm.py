@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, LogitsProcessorList
+from transformers import GenerationMixin, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.utils import ModelOutput
 
@@ -338,6 +338,18 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
         processors = super()._get_logits_processor(*args, **kwargs)
         return _WithoutPlaceholders(processors, self.config.text_config.vocab_size) if processors else processors
+
+    def _get_stopping_criteria(self, *args: Any, **kwargs: Any) -> StoppingCriteriaList:
+        try:
+            return super()._get_stopping_criteria(*args, **kwargs)
+        except ValueError as error:
+            # transformers spells out each token after a word of its own, which such a tokenizer makes <unk>.
+            if str(error) != "substring not found":
+                raise
+            raise InputError(
+                "stop_strings need a tokenizer that can spell any word, and this one knows whole words only; stop at "
+                "tokens (eos_token_id=[...]) or by stopping_criteria."
+            ) from error
 
     def _seg_embeddings(self, output: ModelOutput, prompt_length: int) -> list[torch.Tensor]:
         """Per sequence, prompt embeddings `[num_objects, C]` of its generated [SEG] tokens.
