@@ -5,11 +5,12 @@ What transformers' own does is in tests/common_suites/test_generation_contract.p
 
 import pytest
 import torch
-from transformers import CompileConfig, TextStreamer
+from transformers import AutoTokenizer, CompileConfig, GenerationConfig, TextStreamer
 
 from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
+from videoglamm_hf.toy import TINY_MODEL
 
 CLIP = frames(4, 48, 64)
 
@@ -236,6 +237,86 @@ def test_bad_requests(model, ask):
         generate(model, {**inputs, "pixel_values_videos": inputs["pixel_values_videos"][:, :4]})
     with pytest.raises(InputError, match="context"):
         generate(model, {"input_ids": torch.ones(1, 5000, dtype=torch.long)})
+
+
+def test_bad_requests_are_refused_before_the_answer(model, ask, monkeypatch):
+    inputs, side = ask(video=CLIP), model.config.grounding_config.image_size
+    monkeypatch.setattr(type(model.model.language_model), "forward", None)
+    small = [own[..., : side // 2, : side // 2] for own in inputs["grounding_frames"]]
+    for changed, message in (
+        ({"prompt_frame": 1.5}, "prompt_frame is 1.5"),
+        ({"original_sizes": [(0, 64)]}, "original_sizes of sample 0"),
+        ({"grounding_frames": [own.numpy() for own in inputs["grounding_frames"]]}, "ndarray"),
+        ({"grounding_frames": small}, f"{side // 2} pixels"),
+        ({"temporal_pixel_values_videos": None}, "temporal_pixel_values_videos are missing"),
+        ({"encoded_videos": [inputs["pixel_values_videos"]]}, "sample 0 is a Tensor"),
+        ({"mask_callback": "print"}, "mask_callback is a str"),
+    ):
+        with pytest.raises(InputError, match=message):
+            generate(model, {**inputs, **changed})
+    with pytest.raises(InputError, match=f"{side // 2} pixels"):
+        model.encode_videos(**{**inputs, "grounding_frames": small})
+
+
+def test_one_encoded_video_needs_no_list(model, ask):
+    inputs = ask(video=CLIP)
+    (encoded,) = model.encode_videos(**inputs)
+    assert torch.equal(generate(model, inputs, encoded_videos=encoded).masks[0], generate(model, inputs).masks[0])
+
+
+def test_prompts_padded_on_the_right_are_answered_as_if_padded_on_the_left(model, processor):
+    messages = [
+        [{"role": "user", "content": [*visual, {"type": "text", "text": text}]}]
+        for visual, text in (
+            ([{"type": "video", "video": CLIP}], "What moves?"),
+            ([{"type": "image", "image": CLIP[0]}], "Can you segment the red disc in this picture?"),
+            ([], "Who are you?"),
+        )
+    ]
+    left, right = (
+        processor.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=True, processor_kwargs={"padding_side": s}
+        )
+        for s in ("left", "right")
+    )
+    assert not right["attention_mask"][:, -1].all()
+    expected, output = generate(model, left), generate(model, right)
+    assert torch.equal(output.sequences, expected.sequences)
+    assert all(map(torch.equal, output.masks, expected.masks))
+    assert torch.equal(generate(model, right, return_masks=False), expected.sequences)
+    with pytest.raises(InputError, match="padding_side='left'"):
+        generate(model, right, position_ids=torch.arange(right["input_ids"].shape[1])[None])
+
+
+@pytest.mark.usefixtures("without_warnings")
+@pytest.mark.parametrize("positional", [False, True])
+def test_a_generation_config_is_taken_and_left_as_it_is(model, ask, positional):
+    inputs = ask(video=CLIP)
+    config = GenerationConfig(max_new_tokens=4, do_sample=False, pad_token_id=0)
+    before = config.to_dict()
+    if positional:
+        others = {name: value for name, value in inputs.items() if name != "input_ids"}
+        output = model.generate(inputs["input_ids"], config, **others)
+    else:
+        output = model.generate(**inputs, generation_config=config)
+    assert config.to_dict() == before
+    assert len(output.masks) == 1 and "hidden_states" not in output
+    config.output_hidden_states = True
+    states = model.generate(**inputs, generation_config=config).hidden_states
+    assert len(states[0]) == model.config.text_config.num_hidden_layers + 1
+
+
+def test_only_an_output_with_masks_has_grounded_answers(model, processor, ask):
+    stock = generate(model, ask(video=CLIP), return_masks=False, return_dict_in_generate=True)
+    for output in (stock, stock.sequences, stock.sequences[0].tolist()):
+        with pytest.raises(InputError, match=rf"{type(output).__name__} without masks .*return_masks=True"):
+            processor.post_process_grounded_generation(output)
+
+
+def test_stop_strings_need_a_tokenizer_that_spells(model, ask):
+    words = AutoTokenizer.from_pretrained(TINY_MODEL)
+    with pytest.raises(InputError, match="stop_strings need a tokenizer"):
+        generate(model, ask("Who are you?"), stop_strings=["star"], tokenizer=words)
 
 
 def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):

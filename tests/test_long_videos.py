@@ -1,5 +1,7 @@
 """Videos longer than memory: frames decoded as they are needed."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
-from videoglamm_hf import MediaError, video_file
+from videoglamm_hf import InputError, MediaError, video_file
 from videoglamm_hf.clip_sources import open_clip, read_clip, sample_clip
 from videoglamm_hf.frame_sampling import FrameSampling
 from videoglamm_hf.grounding_frames import LazyGroundingFrames
@@ -60,6 +62,26 @@ def test_only_two_chunks_are_held_and_the_next_is_decoded_ahead(video, monkeypat
         assert len(lazy._chunks) <= 2
     assert decoded == [16, 16, 16, 16, 11]
     assert all(name.startswith("videoglamm-decode") for name in threads)
+    lazy.close()
+
+
+def test_lazy_frames_are_indexed_as_a_tensor_is(video):
+    lazy = lazily(video)
+    whole = lazy[:]
+    for index in (0, -1, np.int64(3), slice(1, 9, 3), slice(None, None, -4), slice(4, 2), slice(-3, None)):
+        expected = whole.numpy()[index]
+        assert lazy[index].shape == expected.shape and (lazy[index].numpy() == expected).all()
+    assert len(list(lazy)) == len(lazy)
+    with pytest.raises(IndexError):
+        lazy[len(lazy)]
+    lazy.close()
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_lazy_frames_say_that_they_cannot_be_copied(video, duplicate):
+    lazy = lazily(video)
+    with pytest.raises(InputError, match="lazy=False"):
+        duplicate({"grounding_frames": [lazy]} if duplicate is not copy.copy else lazy)
     lazy.close()
 
 

@@ -181,7 +181,10 @@ def test_packed_masks_of_odd_sizes():
 BAD_OPTIONS = [
     {"mask_mode": "sideways"},
     {"prompt_frame": -1},
+    {"prompt_frame": 1.5},
+    {"prompt_frame": None},
     {"num_anchors": 0},
+    {"num_anchors": 2.5},
     {"objects_per_batch": 0},
     {"frames_per_batch": 0},
 ]
@@ -196,6 +199,42 @@ def test_bad_options(options):
 def test_masks_can_only_start_a_track(model, resized):
     with pytest.raises(InputError, match="framewise"):
         run(model, torch.zeros(1, 48, 64), resized, mask_mode="framewise")
+
+
+BAD_SAMPLES = {
+    "fewer prompts": ({"prompts": []}, "0 prompts, 1 grounding_frames"),
+    "more videos": ({"grounding_frames": [0, 0]}, "1 prompts, 2 grounding_frames"),
+    "fewer sizes": ({"original_sizes": []}, "1 prompts, 0 original_sizes"),
+    "a negative size": ({"original_sizes": torch.tensor([[-48, 64]])}, r"sample 0 is \[-48, 64\]"),
+    "half a pixel": ({"original_sizes": [(48.5, 64)]}, "48.5"),
+    "one side": ({"original_sizes": [48]}, "sample 0 is 48"),
+    "an array": ({"grounding_frames": [np.zeros((2, 3, SIZE, SIZE), np.uint8)]}, "sample 0 are of type ndarray"),
+    "a list": ({"grounding_frames": [[torch.zeros(3, SIZE, SIZE)]]}, "sample 0 are of type list"),
+    "channels last": ({"grounding_frames": [torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)]}, "uint8 .*not uint8"),
+    "floats": ({"grounding_frames": [torch.zeros(2, 3, SIZE, SIZE)]}, "float32"),
+    "small frames": ({"grounding_frames": [torch.zeros(2, 3, 48, 64, dtype=torch.uint8)]}, "64 pixels .* takes 256"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SAMPLES)
+def test_samples_that_cannot_be_tracked(model, prompts, resized, case):
+    changed, message = BAD_SAMPLES[case]
+    given = {"prompts": [prompts], "grounding_frames": [resized], "original_sizes": [(48, 64)], **changed}
+    given["grounding_frames"] = [resized if isinstance(own, int) else own for own in given["grounding_frames"]]
+    with pytest.raises(InputError, match=message):
+        next(model.iter_masks(**given))
+
+
+def test_frames_of_another_size_are_refused_when_they_are_reached(model, prompts):
+    class Frames:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return torch.zeros(2, 3, 48, 64, dtype=torch.uint8)[index]
+
+    with pytest.raises(InputError, match="sample 0, frame 0, are 64 pixels"):
+        next(model.iter_masks([prompts], [Frames()], [(48, 64)]))
 
 
 def test_out_of_memory_names_the_knob(model, prompts, resized, monkeypatch):

@@ -207,7 +207,12 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             videos = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
         return images, videos
 
-    def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor) -> None:
+    def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor | None) -> None:
+        if temporal is None:
+            raise InputError(
+                "temporal_pixel_values_videos are missing beside pixel_values_videos; pass everything the processor "
+                "returned."
+            )
         wanted = self.config.num_tower_frames
         if spatial.shape[1] != wanted or temporal.shape[1] != wanted:
             raise InputError(

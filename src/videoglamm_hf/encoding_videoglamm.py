@@ -10,6 +10,7 @@ from .encoded_video import PATCH_NAMES, EncodedVideo, PromptPrefix
 from .fingerprints import fingerprints
 from .options import check_names
 from .pixel_decoder import FrameFeatures, concatenate_features, encode_pixels
+from .tracking_inputs import check_frames
 from .transformers_versions import CACHE
 
 # What else a processor or collator returns, and what a misspelt option may have meant.
@@ -53,6 +54,9 @@ class VideoEncodingMixin:
 
         Returns:
             Per prompt, its video or picture; None for text only.
+
+        Raises:
+            InputError: If frames are not as the pixel decoder takes them.
         """
         check_names(kwargs, (*_BESIDE, "video_metadata", *_OPTIONS), "of encode_videos")
         patches = self._patches(
@@ -83,6 +87,7 @@ class VideoEncodingMixin:
                 prefix=self._read_prefix(ids, tokens[kind][place]) if read_prompt else None,
             )
             if len(frames):
+                check_frames(frames, self.config.grounding_config.image_size, f"grounding_frames of sample {row}")
                 one.frame_features = self._encode_all_frames(frames, storage_device)
                 one.fingerprints["image_encoder"] = made_by["image_encoder"]
             encoded.append(one)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, LogitsProcessorList
+from transformers import GenerationMixin, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.utils import ModelOutput
 
@@ -26,6 +26,7 @@ from .fingerprints import fingerprints
 from .packed_masks import PackedMasks
 from .short_repr import short_repr
 from .tracking import FrameMasks, Tracker, TrackingOptions
+from .tracking_inputs import check_frames, mask_size
 from .transformers_versions import CACHE, CACHE_NAMES
 
 # Per sample, its encoded video or picture; None for text only.
@@ -101,12 +102,13 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         Args:
             inputs, args, kwargs: As in `GenerationMixin.generate`: sampling, beams, `stopping_criteria`, streamers,
                 caches, `assistant_model` (a smaller model of this class) all work. The multimodal inputs come from
-                [`VideoGlammProcessor`].
+                [`VideoGlammProcessor`]. Prompts padded on the right, as for training, are padded on the left instead;
+                so are the returned sequences.
             grounding_frames: Per sample, uint8 frames `[T, 3, h, w]` for the pixel decoder.
             original_sizes: int64 `[B, 2]`, height and width the masks are returned at.
             frame_timestamps: Per sample, seconds of each frame; handed through to the output.
-            encoded_videos: What [`encode_videos`] returned for these samples: the towers do not run again, nor
-                does the image encoder if its features were kept.
+            encoded_videos: What [`encode_videos`] returned for these samples (for a single one, also without a list):
+                the towers do not run again, nor does the image encoder if its features were kept.
             return_masks: False gives the stock `generate` of transformers, True insists on masks.
             mask_mode: `"video"` (the first frame is prompted, memory carries the object on), `"framewise"` (every
                 frame is prompted on its own, as in training) or `"anchored"` (some frames are decided as in
@@ -124,10 +126,16 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 options contradict each other.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
+        if mask_callback is not None and not callable(mask_callback):
+            raise InputError(
+                f"mask_callback is a {type(mask_callback).__name__}; give a function of one FrameMasks, or None."
+            )
         input_ids = inputs if inputs is not None else kwargs.pop("input_ids", None)
         kwargs |= _by_name(self, *args)
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
+        if input_ids is not None:
+            input_ids, kwargs = _padded_on_the_left(input_ids, kwargs)
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(
@@ -137,6 +145,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             shown = grounding_frames is not None or encoded_videos is not None
             return_masks = shown and as_dict is not False and not for_training
         if encoded_videos is not None:
+            encoded_videos = [encoded_videos] if hasattr(encoded_videos, "check_made_by") else encoded_videos
             self._check_encoded(encoded_videos, input_ids)
             kwargs |= self._kept_prefix(encoded_videos, input_ids, kwargs)
         kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
@@ -150,10 +159,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         wanted_states = kwargs.pop("output_hidden_states", None)
         if wanted_states is None:
             wanted_states = self._config_of(kwargs).output_hidden_states
-        output = super().generate(
-            input_ids,
-            **kwargs | {"return_dict_in_generate": True, "output_hidden_states": _with_the_last(wanted_states)},
-        )
+        output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
         prompts = self._seg_embeddings(output, input_ids.shape[1])
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
@@ -194,10 +200,13 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
         Yields:
             [`FrameMasks`].
+
+        Raises:
+            InputError: When the first one is asked for, if there is not one of each per sample, or frames or sizes
+                cannot be used.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
-        sizes = [(int(height), int(width)) for height, width in original_sizes]
-        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(sizes)
+        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(original_sizes)
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None
@@ -259,9 +268,14 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             count = "no" if input_ids is None else len(input_ids)
             raise InputError(f"encoded_videos hold {len(encoded)} samples, but there are {count} prompts.")
         known = fingerprints(self)
-        for video in encoded:
-            if video is not None:
-                video.check_made_by(known)
+        for i, video in enumerate(encoded):
+            if video is None:
+                continue
+            if not hasattr(video, "check_made_by"):
+                raise InputError(
+                    f"encoded_videos of sample {i} is a {type(video).__name__}; give what encode_videos returned."
+                )
+            video.check_made_by(known)
 
     def _kept_prefix(self, encoded: Encoded, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
@@ -309,16 +323,33 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         no_frames = torch.zeros((0, 3, side, side), dtype=torch.uint8)
         frames = [no_frames if f is None else f for f in frames]
         for i, size in enumerate(sizes):
-            if size is None and len(frames[i]):
+            if not len(frames[i]):
+                sizes[i] = (0, 0)
+                continue
+            check_frames(frames[i], side, f"grounding_frames of sample {i}")
+            if size is None:
                 raise InputError(
                     f"original_sizes of sample {i} are missing: give the (height, width) its masks are wanted at."
                 )
-        return frames, [(0, 0) if size is None else (int(size[0]), int(size[1])) for size in sizes], times
+            sizes[i] = mask_size(size, f"original_sizes of sample {i}")
+        return frames, sizes, times
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
         processors = super()._get_logits_processor(*args, **kwargs)
         return _WithoutPlaceholders(processors, self.config.text_config.vocab_size) if processors else processors
+
+    def _get_stopping_criteria(self, *args: Any, **kwargs: Any) -> StoppingCriteriaList:
+        try:
+            return super()._get_stopping_criteria(*args, **kwargs)
+        except ValueError as error:
+            # transformers spells out each token after a word of its own, which such a tokenizer makes <unk>.
+            if str(error) != "substring not found":
+                raise
+            raise InputError(
+                "stop_strings need a tokenizer that can spell any word, and this one knows whole words only; stop at "
+                "tokens (eos_token_id=[...]) or by stopping_criteria."
+            ) from error
 
     def _seg_embeddings(self, output: ModelOutput, prompt_length: int) -> list[torch.Tensor]:
         """Per sequence, prompt embeddings `[num_objects, C]` of its generated [SEG] tokens.
@@ -353,6 +384,42 @@ def _by_name(model: Any, *args: Any) -> dict[str, Any]:
     """Positional arguments of the stock `generate` after its first, by their names there."""
     bound = inspect.signature(GenerationMixin.generate).bind(model, None, *args).arguments
     return {name: value for name, value in list(bound.items())[2:] if value is not None}
+
+
+def _padded_on_the_left(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Prompts `[B, L]` whose attention mask ends in padding with that padding moved to their front, as it is to be for
+    words to follow.
+
+    Raises:
+        InputError: If something else given goes by the places of the tokens.
+    """
+    mask = kwargs.get("attention_mask")
+    if not torch.is_tensor(mask) or mask.shape != input_ids.shape or not mask.shape[1] or bool(mask[:, -1].all()):
+        return input_ids, kwargs
+    placed = ("inputs_embeds", "position_ids", "token_type_ids", *CACHE_NAMES)
+    for name in placed:
+        if kwargs.get(name) is not None:
+            raise InputError(
+                f"attention_mask has padding after the words, which {name} goes by; pad on the left "
+                "(padding_side='left')."
+            )
+    length = mask.shape[1]
+    behind = mask.ne(0).flip(1).int().argmax(dim=1, keepdim=True)
+    places = (torch.arange(length, device=mask.device) - behind) % length
+    input_ids = input_ids.gather(1, places.to(input_ids.device))
+    return input_ids, kwargs | {"attention_mask": mask.gather(1, places)}
+
+
+def _with_states(kwargs: dict[str, Any], states: bool | int | Sequence[int]) -> dict[str, Any]:
+    """Options of `generate` that also return states: in a copy of a configuration that is given, beside which
+    transformers takes no others."""
+    wanted = {"return_dict_in_generate": True, "output_hidden_states": states}
+    if kwargs.get("generation_config") is None:
+        return kwargs | wanted
+    config = copy.deepcopy(kwargs["generation_config"])
+    for name, value in wanted.items():
+        setattr(config, name, value)
+    return {name: value for name, value in kwargs.items() if name not in wanted} | {"generation_config": config}
 
 
 def _with_the_last(wanted: bool | int | Sequence[int] | None) -> bool | int | list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .errors import InputError
 from .messages import SEG_TOKEN
 from .short_repr import short_repr
 
@@ -57,7 +58,16 @@ class GroundedAnswer:
 
 
 def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list[GroundedAnswer]:
-    """One answer per sequence of a [`VideoGlammGenerateOutput`]; `decode` makes text of token ids."""
+    """One answer per sequence of a [`VideoGlammGenerateOutput`]; `decode` makes text of token ids.
+
+    Raises:
+        InputError: If the output is another, which has no masks.
+    """
+    if getattr(output, "masks", None) is None or getattr(output, "prompt_length", None) is None:
+        raise InputError(
+            f"A {type(output).__name__} without masks has no grounded answers; pass the whole output of "
+            "generate(..., return_masks=True), or decode its words with batch_decode."
+        )
     answers = []
     for row, sequence in enumerate(output.sequences):
         raw, masks = decode(sequence[output.prompt_length :]).strip(), output.masks[row]

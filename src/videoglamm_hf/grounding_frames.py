@@ -1,11 +1,13 @@
 """Frames for the pixel decoder that are decoded when masks need them: an hour of video in the memory of a minute."""
 
+import operator
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
 
+from .errors import InputError
 from .image_streams import grounding_stream
 
 # Frames decoded at once; two chunks are held, about 90 MB at 720p.
@@ -13,7 +15,7 @@ CHUNK_FRAMES = 16
 
 
 class LazyGroundingFrames:
-    """A sampled clip as the pixel decoder takes it: slices are uint8 tensors `[n, 3, h, w]`.
+    """A sampled clip as the pixel decoder takes it: a slice is a uint8 tensor `[n, 3, h, w]`, a frame `[3, h, w]`.
 
     Frames are decoded a chunk at a time; while one chunk is worked on, a thread decodes the next.
 
@@ -39,14 +41,29 @@ class LazyGroundingFrames:
     def __len__(self) -> int:
         return len(self.clip)
 
-    def __getitem__(self, index: slice) -> torch.Tensor:
-        """Consecutive frames; the chunk after them is decoded ahead.
+    def __reduce_ex__(self, protocol: int) -> Any:
+        raise InputError(
+            "Frames that are decoded on demand cannot be copied or pickled, for they hold an open video; `frames[:]` "
+            "gives all of them as a tensor, and so does the processor with lazy=False."
+        )
+
+    def __getitem__(self, index: int | slice) -> torch.Tensor:
+        """Some frames; the chunk after them is decoded ahead.
 
         Raises:
+            IndexError: If there is no such single frame.
             MediaError: If the file ends before one of them.
         """
+        if not isinstance(index, slice):
+            place = range(len(self))[operator.index(index)]
+            return self[place : place + 1][0]
+        start, stop, step = index.indices(len(self))
+        places = range(start, stop, step)
+        if not places:
+            return self[:1][:0]
+        if step != 1:
+            return torch.stack([self[place] for place in places])
         parts = []
-        start, stop, _ = index.indices(len(self))
         while start < stop:
             number, offset = divmod(start, CHUNK_FRAMES)
             part = self._chunk(number)[offset : offset + stop - start]

@@ -34,6 +34,7 @@ from .pixel_decoder import (
     start_from_masks,
 )
 from .short_repr import short_repr
+from .tracking_inputs import check_counts, check_frames, check_whole_number, mask_size
 
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024
@@ -90,12 +91,11 @@ class TrackingOptions:
     def __post_init__(self) -> None:
         if self.mask_mode not in MASK_MODES:
             raise InputError(f"mask_mode is {self.mask_mode!r}; it must be one of {MASK_MODES}.")
-        if self.prompt_frame < 0:
-            raise InputError(f"prompt_frame is {self.prompt_frame}; it is the index of a frame, from 0.")
+        check_whole_number("prompt_frame", self.prompt_frame, 0, "it is the index of a frame, from 0")
         for name in ("num_anchors", "frames_per_batch", "objects_per_batch"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}; it must be at least 1.")
+            if value is not None or name != "objects_per_batch":
+                check_whole_number(name, value, 1, "it must be a whole number of at least 1")
 
 
 @dataclass
@@ -159,6 +159,8 @@ def encode_places(
             frames[i].select(slice(t, t + 1)) if hasattr(frames[i], "embedding") else frames[i][t : t + 1]
             for i, t in places[start : start + frames_per_batch]
         ]
+        for frame, (i, t) in zip(wanted, places[start : start + frames_per_batch], strict=True):
+            check_frames(frame, decoder.image_size, f"grounding_frames of sample {i}, frame {t},")
         parts.append(decoder(wanted, step=_features))
     return parts[0] if len(parts) == 1 else concatenate_features(parts)
 
@@ -214,7 +216,8 @@ class Tracker:
         options: How masks are decoded, and which frame is prompted.
 
     Raises:
-        InputError: If the prompts are masks that this mode cannot start from.
+        InputError: If the prompts are masks that this mode cannot start from, there are more or fewer of them than
+            of frames, or frames are not as the pixel decoder takes them.
     """
 
     def __init__(
@@ -224,6 +227,9 @@ class Tracker:
         frames: Sequence[Any],
         options: TrackingOptions,
     ) -> None:
+        check_counts(prompts=prompts, grounding_frames=frames)
+        for i, own in enumerate(frames):
+            check_frames(own, decoder.image_size, f"grounding_frames of sample {i}")
         if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
             raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
         self.decoder, self.prompts, self.options = decoder, prompts, options
@@ -241,8 +247,14 @@ class Tracker:
             sample by sample, each frame when it is reached.
 
         Raises:
+            InputError: If there are more or fewer sizes than samples, or one is no size.
             ResourceError: If the device runs out of memory.
         """
+        check_counts(prompts=self.prompts, original_sizes=sizes)
+        sizes = [
+            mask_size(size, f"original_sizes of sample {i}") if self.lengths[i] else (0, 0)
+            for i, size in enumerate(sizes)
+        ]
         for decided in self.decided():
             yield from _split(decided, sizes)
 

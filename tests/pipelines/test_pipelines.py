@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import pipeline
+from transformers import GenerationConfig, pipeline
 
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
@@ -110,12 +110,36 @@ BAD = {
     "no question": ((frames(2, 48, 64),), {}, "conversation, or a dict"),
     "too few videos": (([frames(2, 48, 64)], ["a", "b"]), {}, "2 questions"),
     "unknown mask mode": ((frames(2, 48, 64), "a"), {"mask_mode": "framewize"}, "framewize"),
+    "no masks": ((frames(2, 48, 64), "a"), {"return_masks": False}, "return_masks=False: .*image-text-to-text"),
+    "no masks, nested": ((frames(2, 48, 64), "a"), {"generate_kwargs": {"return_masks": False}}, "return_masks=False"),
+    "one question, several files": ((["a.mp4", "b.webm"], "a"), {}, "2 videos and one question"),
+    "one question, several arrays": (([frames(2, 48, 64)] * 2, "a"), {}, "2 videos and one question"),
+    "misspelt for the video": ((frames(2, 48, 64), "a"), {"fsp": 1}, "'fsp' of this pipeline; did you mean 'fps'"),
+    "misspelt for words": ((frames(2, 48, 64), "a"), {"do_sampel": True}, "did you mean 'do_sample'"),
+    "misspelt for masks": ((frames(2, 48, 64), "a"), {"mask_moed": "video"}, "did you mean 'mask_mode'"),
     "tokens twice": (
         (frames(2, 48, 64), "a"),
         {"max_new_tokens": 3, "generate_kwargs": {"max_new_tokens": 4}},
         "twice",
     ),
 }
+
+
+def test_no_questions_have_no_answers(grounded):
+    assert grounded([], []) == []
+
+
+def test_asking_for_masks_changes_nothing(grounded):
+    clip = frames(2, 48, 64)
+    (plain,), (asked_for,) = grounded(clip, "a", **LIMIT), grounded(clip, "a", return_masks=True, **LIMIT)
+    assert torch.equal(plain["masks"], asked_for["masks"])
+
+
+@pytest.mark.usefixtures("without_warnings")
+def test_a_generation_config_is_taken(grounded):
+    config = GenerationConfig(max_new_tokens=3, do_sample=False)
+    for options in ({"generation_config": config}, {"generate_kwargs": {"generation_config": config}}):
+        assert grounded(frames(2, 48, 64), "What is there?", **options)[0]["generated_text"]
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -126,5 +150,5 @@ def test_what_cannot_be_asked(grounded, case):
 
 
 def test_a_misspelt_option_is_refused(grounded):
-    with pytest.raises(ValueError, match="max_frame"):
+    with pytest.raises(InputError, match="did you mean 'max_frames'"):
         grounded(frames(2, 48, 64), "a", max_frame=2)

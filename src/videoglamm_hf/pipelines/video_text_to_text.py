@@ -1,14 +1,19 @@
 """`pipeline("video-text-to-text")`: answers about videos and pictures, in words, phrases and masks."""
 
+import inspect
+import mimetypes
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any
 
-from transformers import GenerationConfig, Pipeline
+from transformers import GenerationConfig, GenerationMixin, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
 from ..errors import InputError
-from ..transformers_versions import generate_options
+from ..generation_videoglamm import GroundedGenerationMixin
+from ..options import check_names
+from ..transformers_versions import CACHE_NAMES, generate_options
 from ..video_processing_videoglamm import VIDEO_OPTIONS
 
 
@@ -31,6 +36,8 @@ class VideoTextToTextPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
     _pipeline_calls_generate = True
+    # What `generate` takes without naming it in its signature.
+    _unnamed_options = ("tokenizer", "assistant_tokenizer", *CACHE_NAMES)
     _default_generation_config = GenerationConfig(max_new_tokens=256)
 
     def _sanitize_parameters(
@@ -41,20 +48,37 @@ class VideoTextToTextPipeline(Pipeline):
         **options: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         generate = dict(generate_kwargs or {})
+        # A decoding method of its own has options of its own.
+        if not {"custom_generate"} & {*options, *generate}:
+            check_names(options, (*VIDEO_OPTIONS, *self._generate_options()), "of this pipeline")
         if max_new_tokens is not None:
             if generate.get("max_new_tokens", max_new_tokens) != max_new_tokens:
                 raise InputError("max_new_tokens is given twice, also in generate_kwargs; give it once.")
             generate["max_new_tokens"] = max_new_tokens
         generate |= {name: options.pop(name) for name in list(options) if name not in VIDEO_OPTIONS}
+        if not generate.pop("return_masks", True):
+            raise InputError(
+                "return_masks=False: this pipeline always gives masks; for words alone, use "
+                "pipeline('image-text-to-text')."
+            )
         processor = {**(processor_kwargs or {}), **options}
         forward = {name: given for name, given in (("generate", generate), ("processor", processor)) if given}
         return {}, forward, {}
+
+    def _generate_options(self) -> set[str]:
+        """Names of what `generate` takes, of this package and of transformers, and what it hands to the model."""
+        takers = (GroundedGenerationMixin.generate, GenerationMixin.generate, self.model.forward)
+        named = {name for taker in takers for name in inspect.signature(taker).parameters}
+        configured = {name for name in vars(GenerationConfig()) if not name.startswith("_")}
+        given_otherwise = {"self", "args", "kwargs", "model_kwargs"}
+        return (named | configured | set(self._unnamed_options)) - given_otherwise
 
     def __call__(self, videos: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """Answers one question or several.
 
         Args:
-            videos: A video (path, URL, folder, frames `[T, H, W, 3]`, clip, encoded video) or a list of them; or a
+            videos: A video (path, URL, folder, frames `[T, H, W, 3]`, list of pictures, clip, encoded video), or a
+                list of as many as there are questions; or a
                 conversation, a list of conversations, or dicts `{"video": ..., "text": ...}`, also from a dataset or
                 a generator, which are answered as they come.
             text: The question, or as many questions as videos; or a conversation, or a list of conversations.
@@ -75,9 +99,16 @@ class VideoTextToTextPipeline(Pipeline):
         if videos is None:
             raise InputError("There is no video; give one, or a conversation.")
         if isinstance(text, str):
+            if _is_several_videos(videos):
+                raise InputError(
+                    f"There are {len(videos)} videos and one question; give as many questions, in a list: "
+                    "pipe(videos, [question] * len(videos))."
+                )
             return super().__call__({"video": videos, "text": text}, **kwargs)
         if not isinstance(videos, Sequence) or isinstance(videos, str) or len(videos) != len(text):
             raise InputError(f"There are {len(text)} questions; give as many videos, in a list.")
+        if not len(videos):
+            return []
         pairs = [{"video": video, "text": question} for video, question in zip(videos, text, strict=True)]
         return super().__call__(pairs, **kwargs)
 
@@ -124,6 +155,20 @@ class VideoTextToTextPipeline(Pipeline):
 
 def _is_chat(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], dict) and "role" in value[0]
+
+
+def _is_several_videos(videos: Any) -> bool:
+    """Whether a list is of videos, as far as can be told: a list of pictures is the frames of one."""
+    if not isinstance(videos, (list, tuple)) or not videos:
+        return False
+    return all(_is_video(video) for video in videos)
+
+
+def _is_video(value: Any) -> bool:
+    if isinstance(value, (str, PurePath)):
+        return (mimetypes.guess_type(str(value))[0] or "").startswith("video/")
+    is_clip = hasattr(value, "frames") or hasattr(value, "check_made_by")
+    return is_clip or getattr(value, "ndim", 0) == 4 or isinstance(value, (list, tuple))
 
 
 def _record(answer: Any, question: Any) -> dict[str, Any]:
