@@ -282,7 +282,7 @@ def test_training_on_words_compiles_as_one_graph_with_the_same_gradients(model):
 
 def masks_to_learn() -> dict[str, Any]:
     ids = torch.tensor([[5, 6, SEG, 4]])
-    frames = [torch.zeros(2, 3, 20, 24, dtype=torch.uint8)]
+    frames = [torch.zeros(2, 3, 27, 32, dtype=torch.uint8)]
     return {"input_ids": ids, "labels": ids, "mask_labels": [torch.ones(1, 2, 20, 24)], "grounding_frames": frames}
 
 

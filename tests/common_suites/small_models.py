@@ -142,7 +142,8 @@ def model_inputs(
 
 def grounding_inputs(batch: int, num_frames: int = 3, size: tuple[int, int] = (20, 24)) -> dict[str, Any]:
     """What `generate` takes besides, to answer with masks: frames of the pixel decoder, and the masks' size."""
-    frames = [torch.randint(0, 256, (num_frames, 3, *size), dtype=torch.uint8) for _ in range(batch)]
+    # As the processor makes them: 32 pixels on the longest side.
+    frames = [torch.randint(0, 256, (num_frames, 3, 27, 32), dtype=torch.uint8) for _ in range(batch)]
     return {"grounding_frames": frames, "original_sizes": torch.tensor([size] * batch)}
 
 
