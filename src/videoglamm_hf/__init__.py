@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .encoded_video import EncodedVideo
     from .errors import CheckpointError, HubError, InputError, MediaError, OutputError, ResourceError, VideoGlammError
     from .frame_sampling import FrameSampling
-    from .generation_videoglamm import VideoGlammGenerateOutput
+    from .generation_output import VideoGlammGenerateOutput
     from .grounded_answer import GroundedAnswer, Phrase
     from .image_processing_videoglamm import VideoGlammImageProcessor
     from .modeling_internvideo2 import InternVideo2Model

@@ -7,7 +7,6 @@ Shapes: B samples, V videos, I pictures, F tower frames, T frames of one sample,
 """
 
 import copy
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,14 +22,13 @@ from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
 from .options import check_names, converted
+from .plain_texts import read_texts, visuals_of_texts
 from .processor_options import TEXT_OPTIONS, check_loading_options, merged, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VideoGlammVideoProcessor
-from .visual_inputs import read_visuals, visual_inputs, visuals_of_texts
-
-_LEADING_PLACEHOLDER = re.compile(rf"\s*<({IMAGE_TOKEN[1:-1]}|{VIDEO_TOKEN[1:-1]})>\s*")
+from .visual_inputs import read_visuals, visual_inputs
 
 
 class VideoGlammProcessor(ProcessorMixin):
@@ -274,20 +272,7 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError(f"text must be a string or a list of strings, not {text!r:.80}.")
         encoder = self._prompt_encoder()
         queues = visuals_of_texts(images, videos, len(texts))
-        prompts, visuals = [], []
-        for i, prompt in enumerate(texts):
-            parts, kinds = self._parts_of(encoder, prompt, queues[i], i)
-            pieces = encoder.pieces(parts)
-            if len(kinds) > 1:
-                raise InputError(f"Text {i} has {len(kinds)} videos or pictures; at most one is supported.")
-            for kind in kinds:
-                if not queues[i][kind]:
-                    raise InputError(f"Text {i} has a <{kind}> placeholder but no {kind} is left for it.")
-            visuals.append({"type": kinds[0], "source": queues[i][kinds[0]].pop(0)} if kinds else None)
-            prompts.append(pieces)
-        left = {kind: sum(map(len, {id(q[kind]): q[kind] for q in queues}.values())) for kind in ("video", "image")}
-        if any(left.values()):
-            raise InputError(f"More videos or pictures than placeholders in the texts: {left} left over.")
+        prompts, visuals = read_texts(texts, queues, encoder, self._rendered)
         return self._inputs(encoder, prompts, visuals, text_options, videos_options, False)
 
     def sample_inputs(
@@ -447,30 +432,6 @@ class VideoGlammProcessor(ProcessorMixin):
     def _prompt_encoder(self) -> PromptEncoder:
         """Built anew: a tokenizer's added tokens may change, and building takes milliseconds."""
         return PromptEncoder(self.tokenizer, self.absorbing_tokens)
-
-    def _parts_of(
-        self, encoder: PromptEncoder, prompt: str, queues: dict[str, list], index: int
-    ) -> tuple[list[tuple[str, str | None, bool]], list[str]]:
-        """A rendered prompt's parts and the kinds of its visuals; a bare question is rendered first."""
-        probe = self._rendered([{"role": "user", "content": [{"type": "text", "text": "?"}]}])
-        opening = encoder.pieces(probe)[0].text
-        if prompt.startswith(opening):
-            pieces = encoder.pieces([(prompt, None, False)])
-            kinds = [p.text.strip("<>") for p in pieces if p.is_token and p.text in (IMAGE_TOKEN, VIDEO_TOKEN)]
-            return [(prompt, None, False)], kinds
-        # A question may begin with the placeholder of what it is about.
-        placeholder = _LEADING_PLACEHOLDER.match(prompt)
-        question = prompt[placeholder.end() :] if placeholder else prompt
-        if not question.strip():
-            raise InputError(f"Text {index}: the question is empty.")
-        kinds = [placeholder[1]] if placeholder else [kind for kind, queue in queues.items() if queue]
-        if len(kinds) > 1:
-            raise InputError(
-                f"Text {index} could be about a video or a picture; begin it with <video> or <image>, or give a list "
-                "of each with a list for every text."
-            )
-        content = [{"type": kind} for kind in kinds] + [{"type": "text", "text": question}]
-        return self._rendered([{"role": "user", "content": content}]), kinds
 
     def _token_inputs(
         self, encoder: PromptEncoder, prompts: Sequence[list], options: dict[str, Any], return_answer_masks: bool

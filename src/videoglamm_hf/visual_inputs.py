@@ -1,6 +1,6 @@
 """What the model sees of a batch of pictures, videos and texts, in the order of the samples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,8 @@ from .clip_sources import read_image
 from .encoded_video import EncodedVideo
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
-from .image_processing_videoglamm import VideoGlammImageProcessor, flat_images
-from .messages import is_list
-from .video_processing_videoglamm import VideoGlammVideoProcessor, check_seen_already, is_one_video, video_list
+from .image_processing_videoglamm import VideoGlammImageProcessor
+from .video_processing_videoglamm import VideoGlammVideoProcessor, check_seen_already
 
 
 def read_visuals(
@@ -52,27 +51,6 @@ def _read(
         chosen = hasattr(source, "tower_indices")
         return source if chosen else SampledClip(ArrayClip(read_image(source)[None], source="picture"), [0])
     return video_processor.sample(source, **options)
-
-
-def visuals_of_texts(images: Any, videos: Any, count: int) -> list[dict[str, list]]:
-    """For each of `count` texts, the videos and pictures it may be about, by kind.
-
-    A list with a list for every text says which are whose; of any other, all texts share what there is.
-    """
-    of_texts = {
-        "video": _nested(videos, count, video_list, is_one_video),
-        "image": _nested(images, count, flat_images, lambda _: False),
-    }
-    return [{kind: lists[i] for kind, lists in of_texts.items()} for i in range(count)]
-
-
-def _nested(visuals: Any, count: int, flat: Callable[[Any], list], is_one: Callable[[Any], bool]) -> list[list]:
-    """A list for each text, or one list that all of them share."""
-    if not is_list(visuals) or len(visuals) != count:
-        return [flat(visuals)] * count
-    if not any(one is None or (is_list(one) and not (one and is_one(one))) for one in visuals):
-        return [flat(visuals)] * count
-    return [[] if is_list(one) and not one else flat(one) for one in visuals]
 
 
 def visual_inputs(

@@ -21,7 +21,7 @@ from tests.common_suites import small_models
 from tests.common_suites.small_models import SEG, VOCABULARY
 from tests.conftest import ForceTokens
 from videoglamm_hf import InputError, VideoGlammForGroundedGeneration
-from videoglamm_hf.generation_videoglamm import VideoGlammGenerateOutput
+from videoglamm_hf.generation_output import VideoGlammGenerateOutput
 from videoglamm_hf.transformers_versions import CACHE
 
 KINDS = {"text": (), "picture": ("image",), "video": ("video",), "both": ("image", "video")}

@@ -1,0 +1,44 @@
+"""What `generate` returns with masks.
+
+Shapes: R returned sequences, T frames of one sample, H x W its size, s side of low-resolution masks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.generation import GenerateDecoderOnlyOutput
+
+from .short_repr import short_repr
+
+
+@dataclass(repr=False)
+class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
+    """
+    What [`VideoGlammForGroundedGeneration.generate`] returns with masks.
+
+    Attributes:
+        sequences: int64 `[R, L]`: the prompt (one placeholder per visual token) and what was generated.
+        prompt_length: Tokens of the prompt.
+        masks: Per sequence, bool `[num_objects, T, H, W]` on the CPU; the n-th is that of the n-th [SEG]. No
+            objects if no [SEG] was generated, no frames for a text-only question.
+        object_scores: Per sequence, float32 `[num_objects, T]`: logits of the object being in the frame.
+        iou_scores: Per sequence, float32 `[num_objects, T]`: predicted IoU of the chosen mask.
+        mask_logits: Per sequence, float32 low-resolution logits `[num_objects, T, s, s]`, with
+            `output_mask_logits=True`.
+        prompt_embeddings: Per sequence, `[num_objects, C]`: what prompted the pixel decoder.
+        frame_timestamps: Per sequence, seconds of each frame, if the inputs carried them.
+        cache (past_key_values before transformers 5.24): The language model's keys and values.
+        sequences_scores, scores, logits, attentions, hidden_states, beam_indices: As in transformers, when asked for.
+    """
+
+    prompt_length: int | None = None
+    masks: list[torch.Tensor] | None = None
+    object_scores: list[torch.Tensor] | None = None
+    iou_scores: list[torch.Tensor] | None = None
+    mask_logits: list[torch.Tensor] | None = None
+    prompt_embeddings: list[torch.Tensor] | None = None
+    frame_timestamps: list[list[float]] | None = None
+    sequences_scores: torch.Tensor | None = None
+    beam_indices: torch.Tensor | None = None
+
+    __repr__ = short_repr
