@@ -168,8 +168,8 @@ class VideoGlammProcessor(ProcessorMixin):
                 `{"type": "image_url", "image_url": {"url": ...}}`. A video is what
                 [`~clip_sources.open_clip`] takes, a clip, or an [`EncodedVideo`], which is not decoded or seen
                 again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
-                `end_time`). At most one video or picture per conversation; it is moved to the start of its user turn,
-                as in the original.
+                `end_time`; None means not given). At most one video or picture per conversation; it is moved to the
+                start of its user turn, as in the original.
             chat_template: A template, or the name of one of the processor's.
             tools, documents: For templates that use them; refused by others.
             add_generation_prompt: End with the opening of the assistant's turn.
