@@ -1,6 +1,7 @@
 """Options by name: a misspelt one is an error that names the nearest right one."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,6 +42,16 @@ def name_problem(given: Iterable[str], known: Iterable[str], what: str) -> str |
         options = f"the options are {', '.join(sorted(known))}." if known else "there are none."
         return f"There is no option {name!r} {what}; " + (f"did you mean {near[0]!r}?" if near else options)
     return None
+
+
+def check_whole_number(name: str, value: Any, least: int, meaning: str) -> None:
+    """Raises InputError unless an option is a whole number of at least so much; True and False are none."""
+    try:
+        fits = not isinstance(value, bool) and operator.index(value) >= least
+    except TypeError:
+        fits = False
+    if not fits:
+        raise InputError(f"{name} is {value!r}; {meaning}.")
 
 
 def check_decoder(decoder: str) -> str:

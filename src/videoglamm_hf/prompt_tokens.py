@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from .errors import InputError
+from .options import check_whole_number
 from .prompting import Piece, PromptEncoder
 
 _PADDINGS = (True, False, None, "longest", "do_not_pad", "max_length")
@@ -37,11 +38,8 @@ def token_inputs(
     padding, wanted = options["padding"], options["return_tensors"]
     if padding not in _PADDINGS:
         raise InputError(f"padding is {padding!r}; it must be True, False, 'longest' or 'max_length'.")
-    longest_allowed = options["max_length"]
-    if longest_allowed is not None and (isinstance(longest_allowed, bool) or not isinstance(longest_allowed, int)):
-        raise InputError(f"max_length is {longest_allowed!r}; it must be a whole number of tokens.")
-    if longest_allowed is not None and longest_allowed < 1:
-        raise InputError(f"max_length is {longest_allowed}; it must be at least 1.")
+    if options["max_length"] is not None:
+        check_whole_number("max_length", options["max_length"], 1, "it must be a whole number of tokens, at least 1")
     side = options["padding_side"] or tokenizer.padding_side
     if options["truncation"]:
         length = options["max_length"] or tokenizer.model_max_length

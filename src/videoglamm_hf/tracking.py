@@ -19,7 +19,7 @@ from transformers import Sam2VideoModel
 from .errors import InputError, ResourceError, is_out_of_memory
 from .frame_sampling import spread
 from .memory_bank import MemoryBank
-from .options import MASK_MODES
+from .options import MASK_MODES, check_whole_number
 from .pixel_decoder import (
     FrameFeatures,
     ObjectMasks,
@@ -34,7 +34,7 @@ from .pixel_decoder import (
     start_from_masks,
 )
 from .short_repr import short_repr
-from .tracking_inputs import check_counts, check_frames, check_whole_number, mask_size
+from .tracking_inputs import check_counts, check_frames, mask_size
 
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024

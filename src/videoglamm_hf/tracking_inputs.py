@@ -66,13 +66,3 @@ def mask_size(size: Any, where: str) -> tuple[int, int]:
 
 def _plain(size: Any) -> Any:
     return size.tolist() if hasattr(size, "tolist") else size
-
-
-def check_whole_number(name: str, value: Any, least: int, meaning: str) -> None:
-    """Raises InputError unless an option is a whole number of at least so much."""
-    try:
-        fits = operator.index(value) >= least
-    except TypeError:
-        fits = False
-    if not fits:
-        raise InputError(f"{name} is {value!r}; {meaning}.")

@@ -177,10 +177,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         check_names(options, VIDEO_OPTIONS, "of the video processor")
         check_return_tensors(return_tensors)
         videos = video_list(videos)
-        metadata = options.pop("video_metadata", None)
-        per_video = list(metadata) if isinstance(metadata, (list, tuple)) else [metadata] * len(videos)
-        if len(per_video) != len(videos):
-            raise InputError(f"there are {len(per_video)} video_metadata for {len(videos)} videos")
+        per_video = metadata_of_each(options.pop("video_metadata", None), len(videos))
         clips = [
             self.sample(video, video_metadata=own, **options) for video, own in zip(videos, per_video, strict=True)
         ]
@@ -235,6 +232,18 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
             frames.start()
             return frames
         return grounding_stream(clip.frames(range(len(clip))), self.grounding_image_size)
+
+
+def metadata_of_each(metadata: Any, count: int) -> list[Any]:
+    """`video_metadata` of each of `count` videos, from a list or from one for all.
+
+    Raises:
+        InputError: The list has another length.
+    """
+    each = list(metadata) if isinstance(metadata, (list, tuple)) else [metadata] * count
+    if len(each) != count:
+        raise InputError(f"there are {len(each)} video_metadata for {count} videos")
+    return each
 
 
 def check_seen_already(options: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from .encoded_video import EncodedVideo
 from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS
 from .image_processing_videoglamm import VideoGlammImageProcessor
-from .video_processing_videoglamm import VideoGlammVideoProcessor, check_seen_already
+from .video_processing_videoglamm import VideoGlammVideoProcessor, check_seen_already, metadata_of_each
 
 
 def read_visuals(
@@ -23,12 +23,8 @@ def read_visuals(
         InputError: An option cannot be used.
         MediaError: A video or picture cannot be read.
     """
-    metadata = options.get("video_metadata")
     count = sum(visual is not None and visual["type"] == "video" for visual in visuals)
-    each = list(metadata) if isinstance(metadata, (list, tuple)) else [metadata] * count
-    if len(each) != count:
-        raise InputError(f"There are {len(each)} video_metadata for {count} videos.")
-    own = iter(each)
+    own = iter(metadata_of_each(options.get("video_metadata"), count))
     return [
         _read(visual, video_processor, options | {"video_metadata": next(own)})
         if visual is not None and visual["type"] == "video"

@@ -37,7 +37,8 @@ from ..errors import InputError
 from ..frame_arrays import is_pil
 from ..frame_sampling import SAMPLING_OPTIONS
 from ..messages import SEG_TOKEN, SOURCES, VISUALS, Problem, is_list, message_problems, parts_of, visual_problems
-from .masks import is_whole, mask_problem, mask_size
+from .masks import mask_problem, mask_size
+from .rle import is_whole
 
 _MAX_FRAME = 2**31
 
