@@ -24,7 +24,7 @@ test: $(VENV)/.installed
 
 # What other versions of the libraries can break: numbers, documented paths,
 # generation, training, quantisation, Hub, command line.
-VERSION_TESTS := tests/parity tests/test_readme.py tests/test_generation.py tests/test_asking_again.py \
+VERSION_TESTS := tests/parity tests/test_readme.py tests/test_generation.py tests/pipelines tests/test_asking_again.py \
 	tests/training/test_training.py tests/loading/test_quantization.py tests/loading/test_device_maps.py \
 	tests/hub/test_loading.py tests/cli/test_cli.py
 

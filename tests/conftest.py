@@ -123,8 +123,11 @@ def ask(processor) -> Callable:
 
 
 @pytest.fixture
-def without_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def without_warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Warnings that a person would see, and whatever a library logs as one, fail the test."""
+    # These hand their records on only where the environment says CI.
+    for library in ("transformers", "huggingface_hub"):
+        monkeypatch.setattr(logging.getLogger(library), "propagate", True)
     transformers.utils.logging.warning_once.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -137,6 +140,8 @@ def without_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     # bitsandbytes says once that a CPU could have an optional kernel.
     logged = [r for r in caplog.get_records("call") if not r.name.startswith("bitsandbytes.backends.cpu")]
     logged = [record.getMessage() for record in logged if record.levelno >= logging.WARNING]
+    # Trainer of the oldest transformers looks for token ids beside the language model's configuration, of any model.
+    logged = [message for message in logged if not message.startswith("The tokenizer has new PAD/BOS/EOS tokens")]
     assert not logged, logged
 
 

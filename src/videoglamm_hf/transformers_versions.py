@@ -1,5 +1,6 @@
 """What transformers names differently from one version to another, 5.17 up: the only place that looks."""
 
+import copy
 from dataclasses import fields
 from typing import Any
 
@@ -19,5 +20,13 @@ def generate_options(pipeline: Any, given: dict[str, Any] | None) -> dict[str, A
     """
     given = dict(given or {})
     prepare = getattr(pipeline, "_prepare_generate_kwargs", None)
-    # Before 5.24 a pipeline keeps one configuration with everything in it.
-    return prepare(given) if prepare else {"generation_config": pipeline.generation_config, **given}
+    if prepare:
+        return prepare(given)
+    if "generation_config" in given:
+        return given
+    # Before 5.24 a pipeline keeps one configuration with everything in it, and `generate` warns of options beside it.
+    configuration = copy.deepcopy(pipeline.generation_config)
+    rest = configuration.update(**given)
+    if "max_length" not in given and configuration.max_new_tokens is not None:
+        configuration.max_length = None
+    return {"generation_config": configuration, **rest}
