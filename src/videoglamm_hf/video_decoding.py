@@ -15,6 +15,7 @@ from pathlib import Path
 # Not decord 0.6: it may hand out a neighbouring frame, scales silently, and turns phone videos in some files only.
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 from .errors import MediaError
 from .frame_arrays import check_clip_bytes, check_pixels, size_text
@@ -125,7 +126,7 @@ def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -
     with contextlib.suppress(av.error.FFmpegError):
         container.seek(0)
         for frame in container.decode(stream):
-            return frame.side_data.get("DISPLAYMATRIX") is not None
+            return _display_matrix(frame) is not None
     return False
 
 
@@ -265,10 +266,17 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     """uint8 [H, W, 3] of a decoded frame, turned and mirrored as its display matrix says."""
     # Non-square pixels stay as stored, and interlaced video stays interlaced, as in the original.
     picture = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = _display_matrix(frame)
     if matrix is None:
         return picture
-    a, b, _, c, d = struct.unpack("<5i", bytes(matrix)[:20])  # x' = a x + c y, y' = b x + d y
+    a, b, _, c, d = struct.unpack("<5i", matrix[:20])  # x' = a x + c y, y' = b x + d y
     if abs(b) + abs(c) > abs(a) + abs(d):
         picture, a, d = picture.transpose(1, 0, 2), c, b
     return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _display_matrix(frame: av.VideoFrame) -> bytes | None:
+    # Not `frame.side_data`: frame and container would hold each other, and with them FFmpeg's threads, until a garbage
+    # collection; in a process forked before that, it waits for threads that are not there.
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
