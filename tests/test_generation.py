@@ -288,6 +288,59 @@ def test_prompts_padded_on_the_right_are_answered_as_if_padded_on_the_left(model
         generate(model, right, position_ids=torch.arange(right["input_ids"].shape[1])[None])
 
 
+def test_padding_on_the_right_without_a_mask_is_told_by_its_token_or_refused(model, processor):
+    messages = [
+        [{"role": "user", "content": [{"type": "text", "text": text}]}] for text in ("Who are you?", "What is this?")
+    ]
+    right = processor.apply_chat_template(
+        messages, tokenize=True, add_generation_prompt=True, processor_kwargs={"padding_side": "right"}
+    )
+    expected = generate(model, right, return_masks=False)
+    del right["attention_mask"]
+    assert torch.equal(generate(model, right, return_masks=False), expected)
+    pad = processor.tokenizer.pad_token_id
+    with pytest.raises(InputError, match="attention_mask"):
+        generate(model, right, return_masks=False, eos_token_id=[pad], pad_token_id=pad)
+
+
+def test_a_step_that_writes_into_the_memory_of_the_last_one_gives_the_same_masks(fresh_model, ask):
+    """What CUDA graphs do with the outputs of a compiled step."""
+    model, inputs = fresh_model(), ask(video=CLIP)
+    options = {"output_mask_logits": True, "output_hidden_states": True, "output_attentions": True}
+    expected = generate(model, inputs, **options)
+    kept, forward = {}, model.forward
+
+    def reused(name, tensor):
+        place = kept.setdefault((name, tensor.shape), tensor.clone())
+        return place.copy_(tensor)
+
+    def forward_into_the_same_memory(*args, **kwargs):
+        outputs = forward(*args, **kwargs)
+        outputs["logits"] = reused("logits", outputs["logits"])
+        outputs["hidden_states"] = tuple(reused(("state", i), one) for i, one in enumerate(outputs["hidden_states"]))
+        # By place, for every step's is one longer.
+        if outputs.get("attentions"):
+            outputs["attentions"] = tuple(reused(("map", i), one) for i, one in enumerate(outputs["attentions"]))
+        return outputs
+
+    model.forward = forward_into_the_same_memory
+    output = generate(model, inputs, **options)
+    assert torch.equal(output.sequences, expected.sequences)
+    assert torch.equal(output.mask_logits[0], expected.mask_logits[0])
+    for one, other in zip(output.hidden_states, expected.hidden_states, strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_static_cache_on_a_gpu_gives_the_dynamic_ones_masks(fresh_model, ask):
+    model, inputs = fresh_model().cuda(), ask(video=CLIP).to("cuda")
+    expected = generate(model, inputs, output_mask_logits=True)
+    output = generate(model, inputs, output_mask_logits=True, cache_implementation="static")
+    assert torch.equal(output.sequences, expected.sequences)
+    assert torch.allclose(output.mask_logits[0], expected.mask_logits[0], atol=1e-2)
+
+
 @pytest.mark.usefixtures("without_warnings")
 @pytest.mark.parametrize("positional", [False, True])
 def test_a_generation_config_is_taken_and_left_as_it_is(model, ask, positional):

@@ -21,8 +21,10 @@ from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_t
 from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
 from .fingerprints import fingerprints
+from .finite import FiniteStart, check_finite, explained_by
 from .generation_output import VideoGlammGenerateOutput
-from .packed_masks import PackedMasks
+from .mask_collection import collect_masks
+from .prompt_padding import padded_on_the_left
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .tracking_inputs import check_frames, mask_size
 from .transformers_versions import CACHE, CACHE_NAMES
@@ -87,8 +89,9 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 tokens.
 
         Raises:
-            InputError: If the mask mode is unknown, frames or their sizes are missing, the prompt leaves no room, or
-                options contradict each other.
+            InputError: If the mask mode is unknown, frames or their sizes are missing, the prompt leaves no room,
+                options contradict each other, or inputs hold NaN or infinite numbers.
+            CheckpointError: If weights do.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         if mask_callback is not None and not callable(mask_callback):
@@ -100,7 +103,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
         if input_ids is not None:
-            input_ids, kwargs = _padded_on_the_left(input_ids, kwargs)
+            input_ids, kwargs = padded_on_the_left(input_ids, kwargs, self._config_of(kwargs))
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(
@@ -113,9 +116,11 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             encoded_videos = [encoded_videos] if hasattr(encoded_videos, "check_made_by") else encoded_videos
             self._check_encoded(encoded_videos, input_ids)
             kwargs |= self._kept_prefix(encoded_videos, input_ids, kwargs)
+        given = kwargs
         kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
         if not return_masks:
-            return super().generate(input_ids, **kwargs)
+            with explained_by(given, self):
+                return super().generate(input_ids, **kwargs)
         if input_ids is None:
             raise InputError("Masks need input_ids; pass return_masks=False to generate from embeddings alone.")
         frames, sizes, timestamps = self._frames_to_segment(
@@ -124,15 +129,25 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         wanted_states = kwargs.pop("output_hidden_states", None)
         if wanted_states is None:
             wanted_states = self._config_of(kwargs).output_hidden_states
-        output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
-        prompts = self._seg_embeddings(output, input_ids.shape[1])
+        with explained_by(given, self):
+            output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
+            prompts = self._seg_embeddings(output, input_ids.shape[1])
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
         frames, sizes, timestamps = (
             [item for item in items for _ in range(expansion)] for items in (frames, sizes, timestamps)
         )
         stream = Tracker(self.pixel_decoder, prompts, frames, options).masks(sizes)
-        result = _collect_masks(stream, prompts, frames, sizes, output_mask_logits, pack_masks, mask_callback)
+        with explained_by(given, self):
+            result = collect_masks(
+                stream,
+                prompts,
+                frames,
+                sizes,
+                with_logits=output_mask_logits,
+                packed=pack_masks,
+                callback=mask_callback,
+            )
         stock = {name: value for name, value in output.items() if wanted_states or name != "hidden_states"}
         return VideoGlammGenerateOutput(
             **stock,
@@ -171,7 +186,8 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 cannot be used.
         """
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
-        yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(original_sizes)
+        with explained_by({"prompts": prompts}, self.pixel_decoder):
+            yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(original_sizes)
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None
@@ -301,8 +317,15 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
-        processors = super()._get_logits_processor(*args, **kwargs)
-        return _WithoutPlaceholders(processors, self.config.text_config.vocab_size) if processors else processors
+        processors = [FiniteStart(), *super()._get_logits_processor(*args, **kwargs)]
+        return _WithoutPlaceholders(processors, self.config.text_config.vocab_size)
+
+    def _update_model_kwargs_for_generation(self, outputs: ModelOutput, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Copies what is kept of a step: a compiled step writes the next step's into the same memory."""
+        for name in ("hidden_states", "attentions"):
+            if outputs.get(name):
+                outputs[name] = tuple(kept if kept is None else kept.clone() for kept in outputs[name])
+        return super()._update_model_kwargs_for_generation(outputs, *args, **kwargs)
 
     def _get_stopping_criteria(self, *args: Any, **kwargs: Any) -> StoppingCriteriaList:
         try:
@@ -332,7 +355,9 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 states.append(output.hidden_states[step][-1][source, -1])
             width = self.config.text_config.hidden_size
             stacked = torch.stack(states) if states else tokens.new_zeros((0, width))
-            embeddings.append(self.seg_projection(stacked.to(self.seg_projection.linear_1.weight.dtype)))
+            projected = self.seg_projection(stacked.to(self.seg_projection.linear_1.weight.dtype))
+            check_finite(projected, "the prompt embeddings")
+            embeddings.append(projected)
         return embeddings
 
 
@@ -349,30 +374,6 @@ def _by_name(model: Any, *args: Any) -> dict[str, Any]:
     """Positional arguments of the stock `generate` after its first, by their names there."""
     bound = inspect.signature(GenerationMixin.generate).bind(model, None, *args).arguments
     return {name: value for name, value in list(bound.items())[2:] if value is not None}
-
-
-def _padded_on_the_left(input_ids: torch.Tensor, kwargs: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Prompts `[B, L]` whose attention mask ends in padding with that padding moved to their front, as it is to be for
-    words to follow.
-
-    Raises:
-        InputError: If something else given goes by the places of the tokens.
-    """
-    mask = kwargs.get("attention_mask")
-    if not torch.is_tensor(mask) or mask.shape != input_ids.shape or not mask.shape[1] or bool(mask[:, -1].all()):
-        return input_ids, kwargs
-    placed = ("inputs_embeds", "position_ids", "token_type_ids", *CACHE_NAMES)
-    for name in placed:
-        if kwargs.get(name) is not None:
-            raise InputError(
-                f"attention_mask has padding after the words, which {name} goes by; pad on the left "
-                "(padding_side='left')."
-            )
-    length = mask.shape[1]
-    behind = mask.ne(0).flip(1).int().argmax(dim=1, keepdim=True)
-    places = (torch.arange(length, device=mask.device) - behind) % length
-    input_ids = input_ids.gather(1, places.to(input_ids.device))
-    return input_ids, kwargs | {"attention_mask": mask.gather(1, places)}
 
 
 def _with_states(kwargs: dict[str, Any], states: bool | int | Sequence[int]) -> dict[str, Any]:
@@ -413,39 +414,3 @@ def _is_visual(input_ids: torch.Tensor, config: Any) -> torch.Tensor:
 
 def _has_visuals(input_ids: torch.Tensor, config: Any) -> bool:
     return bool(_is_visual(input_ids, config).any())
-
-
-def _collect_masks(
-    stream: Iterator[FrameMasks],
-    prompts: Sequence[torch.Tensor],
-    frames: Sequence[Any],
-    sizes: Sequence[tuple[int, int]],
-    with_logits: bool,
-    packed: bool,
-    callback: Callable[[FrameMasks], None] | None,
-) -> dict[str, list | None]:
-    """Gathers a stream of frames into one tensor per sequence."""
-    counts = [(len(p), len(f)) for p, f in zip(prompts, frames, strict=True)]
-    shapes = [(*count, *size) for count, size in zip(counts, sizes, strict=True)]
-    masks = [PackedMasks.zeros(s) if packed else torch.zeros(s, dtype=torch.bool) for s in shapes]
-    scores, ious = [torch.zeros(c) for c in counts], [torch.zeros(c) for c in counts]
-    logits: list[torch.Tensor | None] = [None] * len(counts)
-    for frame in stream:
-        if callback is not None:
-            callback(frame)
-        i, t = frame.sequence_index, frame.frame_index
-        masks[i][:, t] = frame.masks
-        scores[i][:, t] = frame.object_scores
-        ious[i][:, t] = frame.iou_scores
-        if with_logits:
-            if logits[i] is None:
-                logits[i] = torch.zeros((*counts[i], *frame.logits.shape[1:]))
-            logits[i][:, t] = frame.logits.float().cpu()
-    return {
-        "masks": masks,
-        "object_scores": scores,
-        "iou_scores": ious,
-        "mask_logits": [torch.zeros((*c, 0, 0)) if ls is None else ls for ls, c in zip(logits, counts, strict=True)]
-        if with_logits
-        else None,
-    }

@@ -6,6 +6,7 @@
 Shapes: B samples, L tokens, D width of the language model.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,11 @@ from .backbone_videoglamm import VideoGlammMLP, VideoGlammModel, VideoGlammPreTr
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
 from .generation_videoglamm import GroundedGenerationMixin
+from .mask_collection import collect_masks
 from .mask_training import MaskLosses, mask_losses
 from .pixel_decoder import VideoGlammPixelDecoder
 from .short_repr import short_repr
+from .tracking import Tracker
 from .transformers_versions import CACHE
 
 
@@ -36,6 +39,7 @@ class VideoGlammCausalLMOutput(CausalLMOutputWithPast):
         ce_loss: Cross-entropy of the words, mean over tokens.
         mask_bce_loss, mask_dice_loss: With `mask_labels`: means over all (object, frame) pairs.
         mask_iou_loss, object_score_loss: The same, if their weights are not zero.
+        masks: With `output_masks`: per sample, bool `[num_objects, T, H, W]` on the CPU, of its ground truth's size.
         cache (past_key_values before transformers 5.24), hidden_states, attentions, image_hidden_states,
             video_hidden_states: As in [`VideoGlammModelOutput`].
     """
@@ -45,6 +49,7 @@ class VideoGlammCausalLMOutput(CausalLMOutputWithPast):
     mask_dice_loss: torch.Tensor | None = None
     mask_iou_loss: torch.Tensor | None = None
     object_score_loss: torch.Tensor | None = None
+    masks: list[torch.Tensor] | None = None
     image_hidden_states: torch.Tensor | None = None
     video_hidden_states: torch.Tensor | None = None
 
@@ -92,6 +97,17 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.post_init()
         self._keep_in_fp32_modules |= self._unquantized()
 
+    @classmethod
+    @functools.wraps(VideoGlammPreTrainedModel.from_pretrained)
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for layer in model.modules():
+            if hasattr(layer, "support_avx512bf16_for_cpu"):
+                # bitsandbytes would rearrange 4-bit weights for the CPU in place: no gradients, and not wholly undone.
+                layer.support_avx512bf16_for_cpu = False
+        return loaded
+
     def _unquantized(self) -> set[str]:
         """Names of the modules that no quantiser touches."""
         return {*type(self)._keep_in_fp32_modules, *_unpackable_layers(self)}
@@ -134,7 +150,6 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         video_patches: torch.Tensor | None = None,
         temporal_video_patches: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        mask_labels: Sequence[torch.Tensor] | None = None,
         grounding_frames: Sequence[torch.Tensor] | None = None,
         sample_index: torch.Tensor | None = None,
         original_sizes: torch.Tensor | None = None,
@@ -143,6 +158,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         output_hidden_states: bool | int | list[int] | None = None,
+        output_masks: bool = False,
         **kwargs: Any,
     ) -> VideoGlammCausalLMOutput:
         r"""
@@ -158,12 +174,16 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             logits_to_keep: Compute logits of the last so many positions only (0: all), or of these positions.
             output_hidden_states: As in transformers; -1 gives only the final states of the positions whose logits are
                 kept, which are all that mask generation needs of a step.
+            output_masks: With `mask_labels`, also return the masks that the losses are about, decided as
+                `config.mask_training_mode` says, without gradients.
 
         The other arguments are those of [`VideoGlammModel`].
 
         Raises:
             InputError: If masks, frames and [SEG] tokens do not fit together.
         """
+        # Not in the signature: Trainer would gather and glue together any label it finds there.
+        mask_labels: Sequence[torch.Tensor] | None = kwargs.pop("mask_labels", None)
         if use_cache is None and labels is not None:
             use_cache = False
         # Known by us and not handed on: versions before 5.23 and language models of others take no index.
@@ -191,7 +211,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         states = outputs.last_hidden_state
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(states[:, kept])
-        losses = {}
+        losses, masks = {}, None
         if labels is not None:
             vocab_size = self.config.text_config.vocab_size
             # Placeholders lie beyond the vocabulary and are nothing to learn.
@@ -199,9 +219,12 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             ce_loss = self.loss_function(logits=logits, labels=words, vocab_size=vocab_size)
             losses["ce_loss"] = self.config.ce_loss_weight * ce_loss
         if mask_labels is not None:
-            losses |= self._mask_losses(
-                states, input_ids, labels, mask_labels, grounding_frames, sample_index, blank_passes
-            )
+            prompts = self._mask_prompts(states, input_ids, labels, mask_labels, grounding_frames, sample_index)
+            of_masks = self._mask_losses(prompts, mask_labels, grounding_frames, blank_passes)
+            # The pixel decoder may be on another device.
+            losses |= {name: loss.to(states.device) for name, loss in of_masks.items()}
+            if output_masks:
+                masks = self._binary_masks(prompts, mask_labels, grounding_frames)
         loss = sum(losses.values()) if losses else None
         if loss is not None and self.training and torch.is_grad_enabled() and not loss.requires_grad:
             # Nothing that trains took part (text only, with the language model frozen): a step of zeros.
@@ -210,6 +233,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             loss=loss,
             **losses,
             logits=logits,
+            masks=masks,
             **{CACHE: getattr(outputs, CACHE, None)},
             hidden_states=(states[:, kept],) if last_state_only else outputs.hidden_states,
             attentions=outputs.attentions,
@@ -217,7 +241,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             video_hidden_states=outputs.video_hidden_states,
         )
 
-    def _mask_losses(
+    def _mask_prompts(
         self,
         states: torch.Tensor,
         input_ids: torch.Tensor | None,
@@ -225,20 +249,46 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         mask_labels: Sequence[torch.Tensor],
         frames: Sequence[torch.Tensor] | None,
         sample_index: torch.Tensor | None,
-        blank_passes: bool,
-    ) -> dict[str, torch.Tensor]:
-        """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
-        if input_ids is None or labels is None or frames is None:
+    ) -> list[torch.Tensor]:
+        """Per sample, what prompts the masks of a batch."""
+        if labels is None and input_ids is not None:
+            raise InputError(
+                "mask_labels came without labels. Trainer keeps labels to itself for label_smoothing_factor and "
+                "compute_loss_func; train with VideoGlammTrainer, where both work."
+            )
+        if input_ids is None or frames is None:
             raise InputError("mask_labels need input_ids, labels and grounding_frames.")
         if not len(mask_labels) == len(frames) == (len(input_ids) if sample_index is None else len(frames)):
             raise InputError(
                 f"There are {len(mask_labels)} mask_labels and {len(frames)} grounding_frames for {len(input_ids)} "
                 "prompts; give one of each per sample, and sample_index if samples have several prompts."
             )
+        return self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
+
+    @torch.no_grad()
+    def _binary_masks(
+        self, prompts: Sequence[torch.Tensor], mask_labels: Sequence[torch.Tensor], frames: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Per sample, bool `[N, T, H, W]` on the CPU."""
+        sizes = [tuple(truth.shape[2:]) for truth in mask_labels]
+        options = self._tracking_options(self.config.mask_training_mode, 0, 1, None)
+
+        def decide(decoder: Any, *args: Any) -> list[torch.Tensor]:
+            return collect_masks(Tracker(decoder, *args, options).masks(sizes), *args, sizes)["masks"]
+
+        return self.pixel_decoder(list(prompts), list(frames), step=decide)
+
+    def _mask_losses(
+        self,
+        prompts: Sequence[torch.Tensor],
+        mask_labels: Sequence[torch.Tensor],
+        frames: Sequence[torch.Tensor],
+        blank_passes: bool,
+    ) -> dict[str, torch.Tensor]:
+        """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
         config = self.config
-        prompts = self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
         # The decoder's forward as a whole: sharded weights are gathered once, however many frames there are.
-        losses: MaskLosses = self.pixel_decoder(
+        parts: MaskLosses = self.pixel_decoder(
             prompts,
             frames,
             mask_labels,
@@ -251,15 +301,14 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             blank_passes=blank_passes,
         )
         weighted = {
-            "mask_bce_loss": config.mask_bce_loss_weight * losses.bce,
-            "mask_dice_loss": config.mask_dice_loss_weight * losses.dice,
+            "mask_bce_loss": config.mask_bce_loss_weight * parts.bce,
+            "mask_dice_loss": config.mask_dice_loss_weight * parts.dice,
         }
         if config.iou_loss_weight:
-            weighted["mask_iou_loss"] = config.iou_loss_weight * losses.iou
+            weighted["mask_iou_loss"] = config.iou_loss_weight * parts.iou
         if config.object_score_loss_weight:
-            weighted["object_score_loss"] = config.object_score_loss_weight * losses.object_score
-        # The pixel decoder may be on another device.
-        return {name: loss.to(states.device) for name, loss in weighted.items()}
+            weighted["object_score_loss"] = config.object_score_loss_weight * parts.object_score
+        return weighted
 
     def _prompt_embeddings(
         self, states: torch.Tensor, input_ids: torch.Tensor, sample_index: torch.Tensor | None, num_samples: int

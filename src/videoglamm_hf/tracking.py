@@ -17,6 +17,7 @@ import torch
 from transformers import Sam2VideoModel
 
 from .errors import InputError, ResourceError, is_out_of_memory
+from .finite import check_finite
 from .frame_sampling import spread
 from .memory_bank import MemoryBank
 from .options import MASK_MODES, check_whole_number
@@ -374,6 +375,8 @@ def _split(decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> Iterator[
     logits = decided.joined("logits")
     scores = decided.joined("object_scores").float().cpu()
     ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided.groups]).float().cpu()
+    for tensor, what in ((logits, "mask logits"), (scores, "object scores"), (ious, "predicted IoUs")):
+        check_finite(tensor, f"the {what} of frame {decided.frame_index}")
     for sample, rows in decided.rows().items():
         own = logits[rows]
         binary = (resize_mask_logits(own, sizes[sample]) > 0).cpu()

@@ -120,6 +120,36 @@ def test_saved_and_loaded_it_answers_the_same(quantized, inputs, tmp_path, name)
         again.to(torch.float16)
 
 
+@pytest.mark.parametrize("name", QUANTIZATIONS)
+def test_an_answer_leaves_the_weights_as_they_were(quantized, inputs, collate, tmp_path, name):
+    """bitsandbytes rearranges 4-bit weights in place when a CPU with AVX-512 BF16 runs them."""
+    model = quantized(name)
+    before = {n: t.clone() for n, t in model.state_dict().items() if torch.is_tensor(t)}
+    expected = answer(model, inputs)
+    after = {n: t for n, t in model.state_dict().items() if torch.is_tensor(t)}
+    # 8 bits add what they computed with; nothing else comes or changes.
+    assert all(torch.equal(after[n], before[n]) for n in before)
+    model.save_pretrained(tmp_path / "lighter")
+    again = answer(AutoModel.from_pretrained(tmp_path / "lighter").eval(), inputs)
+    assert torch.equal(again.sequences, expected.sequences)
+    assert torch.allclose(again.mask_logits[0], expected.mask_logits[0], atol=1e-4)
+    # Trained on after an answer as if there had been none.
+    batch = collate([video_sample(1, 2)])
+    losses = []
+    for used in (model, quantized(name)):
+        torch.manual_seed(0)
+        tuned = get_peft_model(
+            prepare_model_for_kbit_training(used, gradient_checkpointing_kwargs={"use_reentrant": False}),
+            lora_config(used, recipe="lora"),
+        ).train()
+        torch.manual_seed(0)
+        loss = tuned(**batch).loss
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in tuned.parameters() if p.requires_grad)
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_features_of_a_quantized_model_are_kept(quantized, inputs, tmp_path):
     model = quantized("nf4")
     model.encode_videos(**inputs)[0].save(tmp_path / "seen.safetensors")

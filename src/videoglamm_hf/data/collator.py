@@ -1,5 +1,6 @@
 """From samples to a training batch."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,10 +29,13 @@ class VideoGlammDataCollator:
     Args:
         processor: A [`VideoGlammProcessor`].
         num_mask_frames: Least and most mask frames of a video in a batch; their number and which ones they are is
-            drawn anew every time (by torch's random state). The original took 1 to 5. None takes all, in order.
+            drawn anew every time. The original took 1 to 5. None takes all, in order.
         sampling: What the towers see of a video; as the processor samples it by default.
         features: A [`FeatureCache`] to take the place of pixels. If it holds no frame features, the mask frames are
             still decoded.
+        seed: Of the draws, once [`set_epoch`] says which epoch this is (as [`VideoGlammTrainer`] does, with its own
+            seed if this is None): they depend on seed, epoch and sample alone, so a training that was interrupted goes
+            on as if it had not been, with any number of workers. Before that they follow torch's random state.
         skip_broken: Leave out samples whose video cannot be read, with a warning that counts them; a batch of none
             but broken ones is the last good sample once more. By default they raise.
 
@@ -53,9 +57,12 @@ class VideoGlammDataCollator:
     num_mask_frames: tuple[int, int] | None = (1, 5)
     sampling: FrameSampling | None = None
     features: FeatureCache | None = None
+    seed: int | None = None
     skip_broken: bool = False
 
     def __post_init__(self) -> None:
+        # Shared, for workers that stay from one epoch to the next; -1 until it is known.
+        self._epoch = torch.full((), -1, dtype=torch.int64).share_memory_()
         self.num_skipped, self._last_good = 0, None
         bounds = self.num_mask_frames
         if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
@@ -77,6 +84,10 @@ class VideoGlammDataCollator:
         batch["mask_labels"], batch["sample_names"] = list(masks), list(names)
         return dict(batch)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Draws from now on as in this epoch, also in workers that run already."""
+        self._epoch.fill_(epoch)
+
     def _read_or_skip(self, index: int, sample: Any) -> tuple[Any, ...] | None:
         if isinstance(sample, dict) and not sample:
             raise InputError("The samples arrive empty; set TrainingArguments(remove_unused_columns=False).")
@@ -97,7 +108,7 @@ class VideoGlammDataCollator:
         check_sample(sample)
         conversations = conversations_of(sample)
         numbers = list(sample.get("mask_frames") or ())
-        places = self._draw(len(numbers))
+        places = self._draw(sample, len(numbers))
         video = self.processor.video_processor
         wanted = [numbers[place] for place in places]
         if self.features is None:
@@ -130,13 +141,19 @@ class VideoGlammDataCollator:
             "frame_timestamps": [video.frame_timestamps for video in videos],
         }
 
-    def _draw(self, count: int) -> list[int]:
+    def _draw(self, sample: dict[str, Any], count: int) -> list[int]:
         """Which of so many mask frames to take, in order."""
         if self.num_mask_frames is None or count == 0:
             return list(range(count))
         least, most = (min(bound, count) for bound in self.num_mask_frames)
-        number = int(torch.randint(least, most + 1, ()))
-        return np.sort(torch.randperm(count)[:number].numpy()).tolist()
+        source = None
+        if int(self._epoch) >= 0:
+            words = repr(
+                (self.seed or 0, int(self._epoch), _name(sample), sample["messages"], sample.get("mask_frames"))
+            )
+            source = torch.Generator().manual_seed(zlib.crc32(words.encode("utf-8", "surrogatepass")))
+        number = int(torch.randint(least, most + 1, (), generator=source))
+        return np.sort(torch.randperm(count, generator=source)[:number].numpy()).tolist()
 
 
 def _name(sample: Any) -> str:
