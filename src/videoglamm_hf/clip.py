@@ -34,8 +34,8 @@ class Clip:
         duration: When the last frame leaves the screen, in seconds.
         rate: Native frames per second, an average where it varies; None where there are no times: frames are then
             taken to follow one another once a second.
-        pixel_aspect: Width of a pixel over its height, as the file states it. Frames are as stored: nothing is
-            stretched.
+        pixel_aspect: Width of a pixel over its height in the file. Frames are as players show them, of square pixels:
+            their width is what is stored times this, before they are turned.
         is_chosen: Whether somebody picked these frames one by one: then only an explicit option thins them out.
     """
 
@@ -51,7 +51,7 @@ class Clip:
 
     @property
     def size(self) -> tuple[int, int]:
-        """`(height, width)` of every frame, in pixels."""
+        """`(height, width)` of every frame, in pixels of the display: square, upright."""
         raise NotImplementedError
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:

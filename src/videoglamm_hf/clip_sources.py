@@ -93,9 +93,9 @@ def read_image(source: Any) -> np.ndarray:
     """Read one picture as uint8 `[H, W, 3]`, RGB.
 
     Args:
-        source: Path, http(s) or data URL of a picture file (turned as its EXIF orientation says; of an animation the
-            first frame), PIL image, uint8 array `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. Transparency
-            is laid on white.
+        source: Path, http(s) or data URL of a picture file (of an animation the first frame), PIL image, uint8 array
+            `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. A file or PIL image is turned as its EXIF
+            orientation says; transparency is laid on white.
 
     Raises:
         InputError: An array or object that is not such a picture.
@@ -114,7 +114,7 @@ def read_image(source: Any) -> np.ndarray:
                 return rgb(ImageOps.exif_transpose(picture))
     if isinstance(source, Image.Image):
         with media_errors("picture"):
-            return rgb(source)
+            return rgb(ImageOps.exif_transpose(source))
     array = as_array(source)
     if array is None:
         raise InputError(

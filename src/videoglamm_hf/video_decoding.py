@@ -37,7 +37,7 @@ class PacketIndex:
     seconds: list[float]  # when each frame appears, from 0; by the rate where no times can be relied on
     duration: float  # when the last one leaves the screen
     pixel_aspect: float  # width of a pixel over its height
-    is_plain: bool  # upright 4:2:0 video, which every decoder shows alike
+    is_plain: bool  # upright 4:2:0 video of square pixels, which every decoder shows alike
     keys_stand_alone: bool  # whether each of `keys` is known to start anew: nothing after it needs what was before
 
 
@@ -74,9 +74,10 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         time_base = stream.time_base
         indexed = container.format.name in _INDEXED_CONTAINERS
         timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
-        aspect = float(stream.sample_aspect_ratio or 1)
+        aspect = _pixel_aspect(stream)
         plain = (
             probe
+            and aspect == 1
             and stream.pix_fmt == "yuv420p"
             and min(stream.width, stream.height) >= 16
             and not _is_turned(container, stream)
@@ -101,7 +102,7 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         time_base,
         seconds,
         seconds[-1] + (last or 1 / _usable(rate)),
-        aspect if math.isfinite(aspect) and aspect > 0 else 1.0,
+        aspect,
         plain,
         stand_alone,
     )
@@ -154,8 +155,9 @@ def _decode(
     wanted = [index.stamps[p] for p in positions] if index.stamps else positions
     with _opened(path, name) as (container, stream):
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
-            check_pixels(name, frame.width, frame.height)
-            picture = _upright(frame)
+            width = _display_width(frame.width, index.pixel_aspect)
+            check_pixels(name, max(width, frame.width), frame.height)
+            picture = _displayed(frame, width)
             count = len(seconds)
             if count == 0:
                 check_clip_bytes(name, len(positions), picture.shape)
@@ -261,10 +263,27 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStre
             yield from packet.decode()
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 [H, W, 3] of a decoded frame, turned and mirrored as its display matrix says."""
-    # Non-square pixels stay as stored, and interlaced video stays interlaced, as in the original.
-    picture = frame.to_ndarray(format="rgb24")
+def _pixel_aspect(stream: av.VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the file does not know."""
+    aspect = stream.sample_aspect_ratio
+    return float(aspect) if aspect and math.isfinite(aspect) and aspect > 0 else 1.0
+
+
+def _display_width(width: int, pixel_aspect: float) -> int:
+    """Square pixels in a row that is `width` pixels wide as stored."""
+    return max(1, round(width * pixel_aspect))
+
+
+def _displayed(frame: av.VideoFrame, width: int) -> np.ndarray:
+    """uint8 [H, W, 3] of a decoded frame as players show it: stretched to square pixels, then turned and mirrored.
+
+    This is the only place where the geometry of a display is applied. Interlaced video stays interlaced, as in the
+    original.
+    """
+    if width == frame.width:
+        picture = frame.to_ndarray(format="rgb24")
+    else:
+        picture = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC").to_ndarray()
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return picture

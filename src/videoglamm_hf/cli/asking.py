@@ -139,5 +139,6 @@ def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[st
         "objects": objects,
         "timestamps": answer.timestamps,
         "size": dict(zip(("height", "width"), clip.size, strict=True)),
+        "pixel_aspect": clip.clip.pixel_aspect,
         "settings": settings,
     }
