@@ -24,6 +24,8 @@ LONGEST_NAME = 200  # of a path or URL in a message; a data URL is as long as it
 
 # Names of pictures in a folder of frames; hidden files (among them macOS's "._name.png") are left out.
 _PICTURE_NAME = re.compile(r"[^.].*\.(avif|bmp|gif|jfif|jpe?g|a?png|p[gnp]m|tiff?|webp)", re.IGNORECASE)
+# What moves a cursor or colours a terminal.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FIRST_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -53,7 +55,8 @@ def is_url(name: str) -> bool:
 
 
 def short_name(name: str) -> str:
-    """A path, URL or what else may be long as messages repeat it: of a long one, the two ends."""
+    """A path, URL or what else may be long as messages repeat it: on one line, of a long one the two ends."""
+    name = _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
     if len(name) <= LONGEST_NAME:
         return name
     end = LONGEST_NAME // 4

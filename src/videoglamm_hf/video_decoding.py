@@ -157,7 +157,7 @@ def _decode(
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
             width = _display_width(frame.width, index.pixel_aspect)
             check_pixels(name, max(width, frame.width), frame.height)
-            picture = _displayed(frame, width)
+            picture = _upright(frame, width)
             count = len(seconds)
             if count == 0:
                 check_clip_bytes(name, len(positions), picture.shape)
@@ -274,7 +274,7 @@ def _display_width(width: int, pixel_aspect: float) -> int:
     return max(1, round(width * pixel_aspect))
 
 
-def _displayed(frame: av.VideoFrame, width: int) -> np.ndarray:
+def _upright(frame: av.VideoFrame, width: int) -> np.ndarray:
     """uint8 [H, W, 3] of a decoded frame as players show it: stretched to square pixels, then turned and mirrored.
 
     This is the only place where the geometry of a display is applied. Interlaced video stays interlaced, as in the
