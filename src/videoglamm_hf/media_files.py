@@ -10,13 +10,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from .downloads import open_url
 from .errors import MediaError, VideoGlammError
+from .limits import lift, limit
 
-MAX_DOWNLOAD_BYTES = 2**32
+MAX_DOWNLOAD_BYTES = limit("VIDEOGLAMM_MAX_DOWNLOAD_BYTES", 2**32)
 DOWNLOAD_SILENCE = 30.0  # seconds without a byte before a download is given up
 DOWNLOAD_DEADLINE = 1800.0  # seconds for a whole download
 
@@ -115,14 +116,16 @@ def _decode(url: str, name: str, path: Path) -> None:
 
 
 def _too_large(name: str) -> str:
-    return f"{name}: larger than {MAX_DOWNLOAD_BYTES >> 30} GiB; give a shorter video"
+    return (
+        f"{name}: larger than {MAX_DOWNLOAD_BYTES / 2**30:.3g} GiB; give a shorter video, or "
+        f"{lift('VIDEOGLAMM_MAX_DOWNLOAD_BYTES')}"
+    )
 
 
 def _download(url: str, name: str, path: Path) -> None:
     deadline = time.monotonic() + DOWNLOAD_DEADLINE
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "videoglamm-hf"})
-        with urllib.request.urlopen(request, timeout=DOWNLOAD_SILENCE) as response, path.open("wb") as file:
+        with open_url(url, name, DOWNLOAD_SILENCE) as response, path.open("wb") as file:
             expected = int(response.headers.get("Content-Length") or 0)
             received = 0
             # read1 returns what has arrived, so that a server dripping bytes cannot outlast the deadline
@@ -138,6 +141,8 @@ def _download(url: str, name: str, path: Path) -> None:
         raise
     except Exception as error:  # refused, unknown host, timeout, malformed URL, broken protocol, full disk
         reason = getattr(error, "reason", None)
+        if isinstance(reason, MediaError):
+            raise reason from error
         reason = reason_of(reason if isinstance(reason, BaseException) else error)
         raise MediaError(f"{name}: the download failed: {reason}; check the URL and the connection") from error
     if received < expected:

@@ -17,8 +17,18 @@ import av
 import numpy as np
 
 from .errors import MediaError
-from .frame_arrays import check_clip_bytes, check_pixels, size_text
+from .frame_arrays import MAX_PIXELS, check_clip_bytes, check_pixels, size_text
 from .media_files import diagnosis, lacks_mp4_index, reason_of
+
+# What holds its frames itself. FFmpeg knows other formats that name files or addresses to open (playlists, scripts,
+# numbered pictures, SDP), devices, and text as terminal art: nothing of that is read.
+_FORMATS = (
+    "3g2,3gp,apng,apv,asf,av1,avi,avs2,avs3,bink,cavsvideo,cine,dhav,dirac,dnxhd,dv,evc,flic,flv,gif,gxf,h261,h263,h264,"
+    "hevc,ingenient,ivf,ivr,j2k_pipe,jpegxl_anim,jpegxl_pipe,live_flv,m4v,matroska,mjpeg,mjpeg_2000,mov,mp4,mpeg,mpegts,"
+    "mpegvideo,mxf,mxg,nsv,nut,nuv,obu,ogg,png_pipe,pva,rl2,rm,roq,smk,swf,ty,vc1,vc1test,viv,vivo,vvc,webm,webp_pipe,"
+    "wtv,xmv,yuv4mpegpipe,"
+    "aac,ac3,aiff,amr,ape,au,caf,dts,eac3,flac,mp3,tta,w64,wav,wv"  # to say that there is only sound
+)
 
 # Containers whose frame times and seeking can be relied on.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -184,12 +194,20 @@ def _decode(
 @contextlib.contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:  # by its absolute path, for a colon in a relative one could look like a protocol
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()),
+            metadata_errors="replace",
+            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            options={"max_pixels": str(MAX_PIXELS)},
+        )
+    except av.error.ArgumentError as error:
+        raise MediaError(
+            f"{name}: not a video: {diagnosis(path)} (playlists, scripts and what else opens further files are "
+            "not read)"
+        ) from error
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{name}: not a video: {diagnosis(path)} ({reason_of(error)})") from error
     with container:
-        if container.format.name == "tty":  # FFmpeg draws text files as terminal art
-            raise MediaError(f"{name}: not a video: the file is text; check the path")
         stream = container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
             if lacks_mp4_index(path):
@@ -201,6 +219,8 @@ def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer
             raise MediaError(f"{name}: no decoder for its video format; convert it to H.264 mp4")
         check_pixels(name, stream.width, stream.height)
         stream.thread_type = "AUTO"
+        # Of every frame, before it is decoded: one may be larger than the first.
+        stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(MAX_PIXELS)}
         yield container, stream
 
 
