@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .errors import InputError, MediaError
 from .frame_arrays import check_clip_bytes, size_text
 from .frame_sampling import FrameSampling, is_even
 from .media_files import media_errors
-from .picture_files import animation_times, rgb
+from .picture_files import animation_times, rgb, upright
 
 # Frames per second of what has no times: arrays, lists and folders of pictures.
 STATED_RATE = 1.0
@@ -208,13 +208,13 @@ class AnimationClip(Clip):
         with media_errors(self.source):
             for index in indices:
                 self._picture.seek(index)
-                frames.append(rgb(ImageOps.exif_transpose(self._picture)))
+                frames.append(rgb(upright(self._picture)))
                 if frames[-1].shape != frames[0].shape:
                     raise MediaError(
                         f"{self.source}: frame {index} is {size_text(frames[-1])}, but the first is "
                         f"{size_text(frames[0])}; all frames of a video must have one size"
                     )
-        return np.stack(frames)
+        return np.stack(frames) if len(frames) > 1 else frames[0][None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import MediaError
 from .frame_arrays import MAX_PIXELS, check_pixels
@@ -26,6 +26,7 @@ MAX_ANIMATION_BYTES = limit(
 # Formats Pillow reads itself: no external program, none that is really a video or a document.
 _PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 _LIFT = f"make it smaller, or {lift('VIDEOGLAMM_MAX_PIXELS')} (or PIL.Image.MAX_IMAGE_PIXELS)"
+_ORIENTATION = 0x0112
 _ANIMATION_SUFFIXES = (".apng", ".avif", ".gif", ".png", ".webp")
 if "VIDEOGLAMM_MAX_PIXELS" in os.environ and Image.MAX_IMAGE_PIXELS:
     # Pillow's own bound, twice this number, is lower than ours: whoever lifts ours means both.
@@ -75,7 +76,12 @@ def rgb(picture: Image.Image) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture turned and mirrored as its EXIF orientation says; itself, not a copy, if it stands upright already."""
+    return ImageOps.exif_transpose(picture) if picture.getexif().get(_ORIENTATION, 1) != 1 else picture
 
 
 def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float]:
