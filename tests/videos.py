@@ -32,11 +32,16 @@ def quarters() -> np.ndarray:
 
 
 def make_video(path, frames, *, fps=10, codec="libx264", pix_fmt="yuv420p", gop=12, options=None, **extra):
-    """Write frames with PyAV; `pts` (milliseconds), `display` (for the display matrix) and `format` are extras."""
+    """Write frames with PyAV.
+
+    Extras: `pts` (milliseconds), `display` (for the display matrix), `aspect` (of a pixel), `format`, `container`.
+    """
     with av.open(str(path), "w", format=extra.get("format"), options=extra.get("container", {})) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.gop_size = pix_fmt, gop
+        if "aspect" in extra:
+            stream.codec_context.sample_aspect_ratio = extra["aspect"]
         if "display" in extra:
             stream.set_display_rotation(**extra["display"])
         if "pts" in extra:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .errors import InputError, MediaError
 from .frame_arrays import check_clip_bytes, size_text
 from .frame_sampling import FrameSampling, is_even
 from .media_files import media_errors
-from .picture_files import animation_times, rgb
+from .picture_files import animation_times, rgb, upright
 
 # Frames per second of what has no times: arrays, lists and folders of pictures.
 STATED_RATE = 1.0
@@ -34,8 +34,8 @@ class Clip:
         duration: When the last frame leaves the screen, in seconds.
         rate: Native frames per second, an average where it varies; None where there are no times: frames are then
             taken to follow one another once a second.
-        pixel_aspect: Width of a pixel over its height, as the file states it. Frames are as stored: nothing is
-            stretched.
+        pixel_aspect: Width of a pixel over its height in the file. Frames are as players show them, of square pixels:
+            their width is what is stored times this, before they are turned.
         is_chosen: Whether somebody picked these frames one by one: then only an explicit option thins them out.
     """
 
@@ -51,7 +51,7 @@ class Clip:
 
     @property
     def size(self) -> tuple[int, int]:
-        """`(height, width)` of every frame, in pixels."""
+        """`(height, width)` of every frame, in pixels of the display: square, upright."""
         raise NotImplementedError
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
@@ -208,13 +208,13 @@ class AnimationClip(Clip):
         with media_errors(self.source):
             for index in indices:
                 self._picture.seek(index)
-                frames.append(rgb(ImageOps.exif_transpose(self._picture)))
+                frames.append(rgb(upright(self._picture)))
                 if frames[-1].shape != frames[0].shape:
                     raise MediaError(
                         f"{self.source}: frame {index} is {size_text(frames[-1])}, but the first is "
                         f"{size_text(frames[0])}; all frames of a video must have one size"
                     )
-        return np.stack(frames)
+        return np.stack(frames) if len(frames) > 1 else frames[0][None]
 
 
 @dataclass(frozen=True, eq=False)

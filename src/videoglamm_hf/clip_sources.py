@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .clip import AnimationClip, ArrayClip, Clip, PicturesClip, SampledClip
 from .errors import InputError, MediaError
 from .frame_arrays import as_array, check_frame, check_video_array, is_tensor
 from .frame_sampling import FrameSampling
 from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, short_name
-from .picture_files import open_picture, rgb
+from .picture_files import open_picture, rgb, upright
 
 
 def open_clip(source: Any, *, decoder: str = "av") -> Clip:
@@ -93,9 +93,9 @@ def read_image(source: Any) -> np.ndarray:
     """Read one picture as uint8 `[H, W, 3]`, RGB.
 
     Args:
-        source: Path, http(s) or data URL of a picture file (turned as its EXIF orientation says; of an animation the
-            first frame), PIL image, uint8 array `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. Transparency
-            is laid on white.
+        source: Path, http(s) or data URL of a picture file (of an animation the first frame), PIL image, uint8 array
+            `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. A file or PIL image is turned as its EXIF
+            orientation says; transparency is laid on white.
 
     Raises:
         InputError: An array or object that is not such a picture.
@@ -111,10 +111,10 @@ def read_image(source: Any) -> np.ndarray:
             if picture is None:
                 raise MediaError(f"{shown}: not a picture (videos are read by read_clip): {diagnosis(path)}")
             with picture:
-                return rgb(ImageOps.exif_transpose(picture))
+                return rgb(upright(picture))
     if isinstance(source, Image.Image):
         with media_errors("picture"):
-            return rgb(source)
+            return rgb(upright(source))
     array = as_array(source)
     if array is None:
         raise InputError(

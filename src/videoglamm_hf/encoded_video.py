@@ -5,10 +5,12 @@ the temporal tower, C channels.
 """
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +18,7 @@ from safetensors.torch import save_file
 from transformers import Cache
 
 from .errors import InputError, MediaError
+from .frame_arrays import check_pixels
 from .output_files import replacing_file
 from .pixel_decoder import FrameFeatures
 from .short_repr import short_repr
@@ -131,7 +134,7 @@ class EncodedVideo:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != _FORMAT:
                     raise MediaError(f"{path} holds no encoded video.")
-                described = json.loads(metadata["video"])
+                described = _checked(json.loads(metadata["video"]), str(path))
                 known = set(file.keys())
                 features = None
                 if "embedding" in known:
@@ -151,10 +154,24 @@ class EncodedVideo:
                     patches={name: file.get_tensor(name) for name in known if name.endswith("patches")},
                     frame_features=features,
                 )
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             if isinstance(error, MediaError):
                 raise
             raise MediaError(f"{path} cannot be read as an encoded video ({error}); encode it again.") from error
+
+
+def _checked(described: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a file says about its video, if it can be so; raises MediaError, ValueError, KeyError or TypeError."""
+    height, width = described["original_size"]
+    times = described["frame_timestamps"]
+    if described["kind"] not in PIXEL_NAMES or not isinstance(described["fingerprints"], dict):
+        raise ValueError(f"it is of kind {described['kind']!r:.40}")
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
+        raise ValueError(f"its masks have size {described['original_size']!r:.80}")
+    check_pixels(name, width, height)
+    if not (isinstance(times, list) and all(type(time) in (int, float) and math.isfinite(time) for time in times)):
+        raise ValueError("its frame_timestamps are no times")
+    return described
 
 
 def join_visual_tokens(videos: Sequence[EncodedVideo | None], kind: str, device: torch.device) -> torch.Tensor | None:

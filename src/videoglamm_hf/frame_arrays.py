@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, MediaError
+from .limits import lift, limit
 
-MAX_PIXELS = 2**28  # of one frame; real cameras stop at a quarter of this
-MAX_CLIP_BYTES = 2**34  # of all frames of one clip
+MAX_PIXELS = limit("VIDEOGLAMM_MAX_PIXELS", 2**28)  # of one frame; real cameras stop at a quarter of this
+MAX_CLIP_BYTES = limit("VIDEOGLAMM_MAX_CLIP_BYTES", 2**34)  # of all frames of one clip
 
 
 def is_tensor(source: Any) -> bool:
@@ -46,13 +47,17 @@ def check_frame(array: np.ndarray, name: str) -> None:
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise InputError(f"{name} has shape {list(array.shape)}; expected [H, W, 3] in RGB")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise InputError(f"{name} is {array.shape[1]}x{array.shape[0]}, more than {MAX_PIXELS} pixels")
+        raise InputError(f"{name} is {size_text(array)}, {_too_many()}")
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
     """Raise MediaError if the frames of a file are larger than a frame may be."""
     if width * height > MAX_PIXELS:
-        raise MediaError(f"{name}: {width}x{height} is more than {MAX_PIXELS} pixels")
+        raise MediaError(f"{name}: {width}x{height} is {_too_many()}")
+
+
+def _too_many() -> str:
+    return f"more than {MAX_PIXELS} pixels; make it smaller, or {lift('VIDEOGLAMM_MAX_PIXELS')}"
 
 
 def check_video_array(array: np.ndarray, channels_may_lead: bool) -> np.ndarray:
@@ -73,7 +78,8 @@ def check_clip_bytes(name: str, count: int, shape: Sequence[int]) -> None:
     if size > MAX_CLIP_BYTES:
         raise MediaError(
             f"{name}: {count} frames of {shape[1]}x{shape[0]} take {size / 2**30:.0f} GiB, more than the "
-            f"{MAX_CLIP_BYTES >> 30} GiB a clip may have; lower fps, num_frames or max_frames"
+            f"{MAX_CLIP_BYTES / 2**30:.3g} GiB a clip may have; lower fps, num_frames or max_frames, or "
+            f"{lift('VIDEOGLAMM_MAX_CLIP_BYTES')}"
         )
 
 

@@ -10,13 +10,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from .downloads import open_url
 from .errors import MediaError, VideoGlammError
+from .limits import lift, limit
 
-MAX_DOWNLOAD_BYTES = 2**32
+MAX_DOWNLOAD_BYTES = limit("VIDEOGLAMM_MAX_DOWNLOAD_BYTES", 2**32)
 DOWNLOAD_SILENCE = 30.0  # seconds without a byte before a download is given up
 DOWNLOAD_DEADLINE = 1800.0  # seconds for a whole download
 
@@ -24,6 +25,8 @@ LONGEST_NAME = 200  # of a path or URL in a message; a data URL is as long as it
 
 # Names of pictures in a folder of frames; hidden files (among them macOS's "._name.png") are left out.
 _PICTURE_NAME = re.compile(r"[^.].*\.(avif|bmp|gif|jfif|jpe?g|a?png|p[gnp]m|tiff?|webp)", re.IGNORECASE)
+# What moves a cursor or colours a terminal.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FIRST_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -53,7 +56,8 @@ def is_url(name: str) -> bool:
 
 
 def short_name(name: str) -> str:
-    """A path, URL or what else may be long as messages repeat it: of a long one, the two ends."""
+    """A path, URL or what else may be long as messages repeat it: on one line, of a long one the two ends."""
+    name = _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
     if len(name) <= LONGEST_NAME:
         return name
     end = LONGEST_NAME // 4
@@ -112,14 +116,16 @@ def _decode(url: str, name: str, path: Path) -> None:
 
 
 def _too_large(name: str) -> str:
-    return f"{name}: larger than {MAX_DOWNLOAD_BYTES >> 30} GiB; give a shorter video"
+    return (
+        f"{name}: larger than {MAX_DOWNLOAD_BYTES / 2**30:.3g} GiB; give a shorter video, or "
+        f"{lift('VIDEOGLAMM_MAX_DOWNLOAD_BYTES')}"
+    )
 
 
 def _download(url: str, name: str, path: Path) -> None:
     deadline = time.monotonic() + DOWNLOAD_DEADLINE
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "videoglamm-hf"})
-        with urllib.request.urlopen(request, timeout=DOWNLOAD_SILENCE) as response, path.open("wb") as file:
+        with open_url(url, name, DOWNLOAD_SILENCE) as response, path.open("wb") as file:
             expected = int(response.headers.get("Content-Length") or 0)
             received = 0
             # read1 returns what has arrived, so that a server dripping bytes cannot outlast the deadline
@@ -135,6 +141,8 @@ def _download(url: str, name: str, path: Path) -> None:
         raise
     except Exception as error:  # refused, unknown host, timeout, malformed URL, broken protocol, full disk
         reason = getattr(error, "reason", None)
+        if isinstance(reason, MediaError):
+            raise reason from error
         reason = reason_of(reason if isinstance(reason, BaseException) else error)
         raise MediaError(f"{name}: the download failed: {reason}; check the URL and the connection") from error
     if received < expected:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import MediaError
-from .frame_arrays import check_pixels
+from .frame_arrays import MAX_PIXELS, check_pixels
+from .limits import lift, limit
 from .media_files import media_errors, short_name
 
 logger = logging.getLogger(__name__)
 
-MAX_ANIMATION_BYTES = 2**32  # of all frames of a GIF or the like, which are all decoded
+MAX_ANIMATION_BYTES = limit(
+    "VIDEOGLAMM_MAX_ANIMATION_BYTES", 2**32
+)  # of all frames of a GIF or the like, which are all decoded
 
 # Formats Pillow reads itself: no external program, none that is really a video or a document.
 _PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_LIFT = f"make it smaller, or {lift('VIDEOGLAMM_MAX_PIXELS')} (or PIL.Image.MAX_IMAGE_PIXELS)"
+_ORIENTATION = 0x0112
 _ANIMATION_SUFFIXES = (".apng", ".avif", ".gif", ".png", ".webp")
+if "VIDEOGLAMM_MAX_PIXELS" in os.environ and Image.MAX_IMAGE_PIXELS:
+    # Pillow's own bound, twice this number, is lower than ours: whoever lifts ours means both.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2)
 
 
 def open_picture(path: Path, name: str) -> Image.Image | None:
@@ -33,7 +42,7 @@ def open_picture(path: Path, name: str) -> Image.Image | None:
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
-        raise MediaError(f"{name}: the picture has too many pixels: {error}") from error
+        raise MediaError(f"{name}: the picture has too many pixels: {error}; {_LIFT}") from error
     try:
         check_pixels(name, picture.width, picture.height)
     except MediaError:
@@ -67,7 +76,12 @@ def rgb(picture: Image.Image) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture turned and mirrored as its EXIF orientation says; itself, not a copy, if it stands upright already."""
+    return ImageOps.exif_transpose(picture) if picture.getexif().get(_ORIENTATION, 1) != 1 else picture
 
 
 def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float]:
@@ -76,7 +90,7 @@ def animation_times(picture: Image.Image, name: str) -> tuple[list[float], float
     if count > 1 and count * picture.width * picture.height * 3 > MAX_ANIMATION_BYTES:
         raise MediaError(
             f"{name}: an animation of {count} frames of {picture.width}x{picture.height} is too large; "
-            "convert it to mp4"
+            f"convert it to mp4, or {lift('VIDEOGLAMM_MAX_ANIMATION_BYTES')}"
         )
     # Only decoding tells how long each frame stays, so all are decoded once before any is kept.
     starts: list[float] = []  # milliseconds, as are the delays

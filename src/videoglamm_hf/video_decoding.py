@@ -18,8 +18,18 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from .errors import MediaError
-from .frame_arrays import check_clip_bytes, check_pixels, size_text
+from .frame_arrays import MAX_PIXELS, check_clip_bytes, check_pixels, size_text
 from .media_files import diagnosis, lacks_mp4_index, reason_of
+
+# What holds its frames itself. FFmpeg knows other formats that name files or addresses to open (playlists, scripts,
+# numbered pictures, SDP), devices, and text as terminal art: nothing of that is read.
+_FORMATS = (
+    "3g2,3gp,apng,apv,asf,av1,avi,avs2,avs3,bink,cavsvideo,cine,dhav,dirac,dnxhd,dv,evc,flic,flv,gif,gxf,h261,h263,h264,"
+    "hevc,ingenient,ivf,ivr,j2k_pipe,jpegxl_anim,jpegxl_pipe,live_flv,m4v,matroska,mjpeg,mjpeg_2000,mov,mp4,mpeg,mpegts,"
+    "mpegvideo,mxf,mxg,nsv,nut,nuv,obu,ogg,png_pipe,pva,rl2,rm,roq,smk,swf,ty,vc1,vc1test,viv,vivo,vvc,webm,webp_pipe,"
+    "wtv,xmv,yuv4mpegpipe,"
+    "aac,ac3,aiff,amr,ape,au,caf,dts,eac3,flac,mp3,tta,w64,wav,wv"  # to say that there is only sound
+)
 
 # Containers whose frame times and seeking can be relied on.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -38,7 +48,7 @@ class PacketIndex:
     seconds: list[float]  # when each frame appears, from 0; by the rate where no times can be relied on
     duration: float  # when the last one leaves the screen
     pixel_aspect: float  # width of a pixel over its height
-    is_plain: bool  # upright 4:2:0 video, which every decoder shows alike
+    is_plain: bool  # upright 4:2:0 video of square pixels, which every decoder shows alike
     keys_stand_alone: bool  # whether each of `keys` is known to start anew: nothing after it needs what was before
 
 
@@ -75,9 +85,10 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         time_base = stream.time_base
         indexed = container.format.name in _INDEXED_CONTAINERS
         timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
-        aspect = float(stream.sample_aspect_ratio or 1)
+        aspect = _pixel_aspect(stream)
         plain = (
             probe
+            and aspect == 1
             and stream.pix_fmt == "yuv420p"
             and min(stream.width, stream.height) >= 16
             and not _is_turned(container, stream)
@@ -102,7 +113,7 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         time_base,
         seconds,
         seconds[-1] + (last or 1 / _usable(rate)),
-        aspect if math.isfinite(aspect) and aspect > 0 else 1.0,
+        aspect,
         plain,
         stand_alone,
     )
@@ -155,8 +166,9 @@ def _decode(
     wanted = [index.stamps[p] for p in positions] if index.stamps else positions
     with _opened(path, name) as (container, stream):
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
-            check_pixels(name, frame.width, frame.height)
-            picture = _upright(frame)
+            width = _display_width(frame.width, index.pixel_aspect)
+            check_pixels(name, max(width, frame.width), frame.height)
+            picture = _upright(frame, width)
             count = len(seconds)
             if count == 0:
                 check_clip_bytes(name, len(positions), picture.shape)
@@ -183,12 +195,20 @@ def _decode(
 @contextlib.contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:  # by its absolute path, for a colon in a relative one could look like a protocol
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()),
+            metadata_errors="replace",
+            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            options={"max_pixels": str(MAX_PIXELS)},
+        )
+    except av.error.ArgumentError as error:
+        raise MediaError(
+            f"{name}: not a video: {diagnosis(path)} (playlists, scripts and what else opens further files are "
+            "not read)"
+        ) from error
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(f"{name}: not a video: {diagnosis(path)} ({reason_of(error)})") from error
     with container:
-        if container.format.name == "tty":  # FFmpeg draws text files as terminal art
-            raise MediaError(f"{name}: not a video: the file is text; check the path")
         stream = container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
             if lacks_mp4_index(path):
@@ -200,6 +220,8 @@ def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer
             raise MediaError(f"{name}: no decoder for its video format; convert it to H.264 mp4")
         check_pixels(name, stream.width, stream.height)
         stream.thread_type = "AUTO"
+        # Of every frame, before it is decoded: one may be larger than the first.
+        stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(MAX_PIXELS)}
         yield container, stream
 
 
@@ -262,10 +284,27 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStre
             yield from packet.decode()
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 [H, W, 3] of a decoded frame, turned and mirrored as its display matrix says."""
-    # Non-square pixels stay as stored, and interlaced video stays interlaced, as in the original.
-    picture = frame.to_ndarray(format="rgb24")
+def _pixel_aspect(stream: av.VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the file does not know."""
+    aspect = stream.sample_aspect_ratio
+    return float(aspect) if aspect and math.isfinite(aspect) and aspect > 0 else 1.0
+
+
+def _display_width(width: int, pixel_aspect: float) -> int:
+    """Square pixels in a row that is `width` pixels wide as stored."""
+    return max(1, round(width * pixel_aspect))
+
+
+def _upright(frame: av.VideoFrame, width: int) -> np.ndarray:
+    """uint8 [H, W, 3] of a decoded frame as players show it: stretched to square pixels, then turned and mirrored.
+
+    This is the only place where the geometry of a display is applied. Interlaced video stays interlaced, as in the
+    original.
+    """
+    if width == frame.width:
+        picture = frame.to_ndarray(format="rgb24")
+    else:
+        picture = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC").to_ndarray()
     matrix = _display_matrix(frame)
     if matrix is None:
         return picture

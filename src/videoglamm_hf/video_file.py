@@ -12,6 +12,7 @@ import numpy as np
 from .clip import Clip
 from .decord_decoding import decord_positions
 from .errors import MediaError
+from .frame_arrays import MAX_PIXELS
 from .media_files import media_errors
 from .options import check_decoder
 from .video_decoding import PacketIndex, decode_positions, index_packets
@@ -61,7 +62,8 @@ class VideoFileClip(Clip):
         if not seconds:
             raise MediaError(
                 f"{self.source}: none of the {len(indices)} frames asked for can be decoded; the file is damaged or "
-                "cut short, or the container promises frames it does not hold"
+                "cut short, the container promises frames it does not hold, or they have more than the "
+                f"{MAX_PIXELS} pixels that VIDEOGLAMM_MAX_PIXELS allows"
             )
         if len(seconds) < len(indices):
             logger.warning(

@@ -17,9 +17,10 @@ from videoglamm_hf.clip_sources import read_clip
 from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.data.rle import decode_rle
 from videoglamm_hf.loading import models as loading
+from videoglamm_hf.output_marker import MARKER
 from videoglamm_hf.render.video_encoding import write_mp4
 
-FILES = ("answer.json", "overlay.mp4", "preview.png")
+FILES = (MARKER, "answer.json", "overlay.mp4", "preview.png")
 
 
 def real_file(name: str) -> Path:

@@ -12,9 +12,10 @@ from PIL import Image
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import cli
 from videoglamm_hf.cli.video_folders import find_videos
+from videoglamm_hf.output_marker import MARKER
 from videoglamm_hf.render.video_encoding import write_mp4
 
-FILES = ["answer.json", "overlay.mp4", "preview.png"]
+FILES = [MARKER, "answer.json", "overlay.mp4", "preview.png"]
 DIES = Path(__file__).parent / "segment_and_die.py"
 
 

@@ -87,6 +87,12 @@ def test_overwrite_replaces_only_when_complete(original, tmp_path, reference, mo
     (output / "precious.txt").write_text("old")
     with pytest.raises(OutputError, match="--overwrite"):
         quiet(original, output)
+    with pytest.raises(OutputError, match="was not written by videoglamm"):
+        quiet(original, output, overwrite=True)
+    assert [path.name for path in output.iterdir()] == ["precious.txt"]
+    (output / "precious.txt").unlink()
+    quiet(original, output)
+    (output / "precious.txt").write_text("old")
     # Interrupted while writing: the old folder is untouched and nothing else is left.
     before = sorted(path.name for path in tmp_path.iterdir())
     for failure in (KeyboardInterrupt(), OSError(28, "No space left on device")):
@@ -97,7 +103,7 @@ def test_overwrite_replaces_only_when_complete(original, tmp_path, reference, mo
         assert sorted(path.name for path in tmp_path.iterdir()) == before
         assert (output / "precious.txt").read_text() == "old"
     assert same(quiet(original, output, overwrite=True), reference)
-    assert not (output / "precious.txt").exists()
+    assert (output / "precious.txt").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
@@ -150,9 +156,9 @@ for moment in ("weights", "config", "swap"):
 """
 
 
-def test_killed_runs_leave_no_output_and_do_not_hinder_the_next(original_tiny, tmp_path, reference, capsys):
-    (tmp_path / "swap" / "out").mkdir(parents=True)
-    (tmp_path / "swap" / "out" / "old").touch()
+def test_killed_runs_leave_no_output_and_do_not_hinder_the_next(original_tiny, tmp_path, reference):
+    with replacing_folder(tmp_path / "swap" / "out", "model") as folder:
+        (folder / "old").touch()
     command = [sys.executable, "-c", KILLED, original_tiny, tmp_path, TINY_CONFIG]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -162,6 +168,11 @@ def test_killed_runs_leave_no_output_and_do_not_hinder_the_next(original_tiny, t
         # Only what is whole has a configuration.
         assert bool(list(place.glob(".out.*/config.json"))) is (moment == "swap")
     assert list((tmp_path / "swap").glob(".out.*.replaced/old"))
-    for moment in ("weights", "swap"):
-        assert same(quiet(original_tiny, tmp_path / moment / "out", progress=True), reference)
-        assert "interrupted conversions, delete them" in capsys.readouterr().out
+    # The next run puts back what was moved away, and removes the rest.
+    with pytest.raises(OutputError, match="--overwrite"):
+        quiet(original_tiny, tmp_path / "swap" / "out")
+    assert (tmp_path / "swap" / "out" / "old").exists()
+    for moment, overwrite in (("weights", False), ("swap", True)):
+        assert same(quiet(original_tiny, tmp_path / moment / "out", overwrite=overwrite), reference)
+        assert [path.name for path in (tmp_path / moment).iterdir()] == ["out"]
+        assert not (tmp_path / moment / "out" / "old").exists()

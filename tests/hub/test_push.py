@@ -300,6 +300,109 @@ def test_adapters_whose_base_nobody_knows(hub, tmp_path, named, given, message):
     assert "someone/adapter" not in hub.repos
 
 
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [("/data/model", "local path '/data/model'"), (None, "names no base model"), ("someone/unknown", None)],
+)
+def test_a_dry_run_of_an_adapter_needs_no_base_model(hub, folder, tmp_path, capsys, base, said):
+    adapter = tmp_path / "adapter"
+    save_adapter(folder, adapter)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+    listed = pushed([str(adapter), REPO, "--dry-run"], capsys)
+    assert "adapter_model.safetensors" in listed and "nothing was pushed" in listed and not hub.log
+    assert (said or "") in listed and ("--base-model" in listed) == bool(said)
+    plan = plan_push(adapter, REPO)
+    assert not any(b"/data/model" in file.content for file in plan.files if isinstance(file.content, bytes))
+    with pytest.raises(CheckpointError, match=r"--base-model"):
+        push_folder(adapter, REPO)
+    assert not hub.repos.get(REPO)
+
+
+SECRET = "/gpfs/alice/run7"
+
+
+def leak(folder: Path, where: str) -> None:
+    """Puts a path or a token where a training may leave one."""
+
+    def change(name: str, **values) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **values}))
+
+    if where == "weights":
+        path = folder / "model.safetensors"
+        save_file({"a": torch.zeros(2)}, path, metadata={"format": "pt", "source": SECRET})
+    elif where == "weights' text":
+        save_file({"a": torch.zeros(2)}, folder / "model.safetensors", metadata={"cmd": f"train --out {SECRET}"})
+    elif where == "a key":
+        change("config.json", results={SECRET: 1})
+    elif where == "metrics":
+        change("metrics.json", set=SECRET)
+    elif where == "a network path":
+        change("config.json", trained_on="\\\\server\\share")
+    elif where == "the card's metadata":
+        (folder / "README.md").write_text(f"---\ndatasets: [{SECRET}]\n---\n# Mine\n")
+    elif where == "the card":
+        (folder / "README.md").write_text(
+            f"# Mine\n\nA fine-tuned version of [{SECRET}](https://huggingface.co/x/y).\n"
+        )
+    elif where == "the folder itself":
+        (folder / "NOTICE").write_text(f"Trained in {folder.resolve()}\n")
+    elif where == "code":
+        (folder / "tracking.py").write_text((folder / "tracking.py").read_text() + f"\n# {SECRET}\n")
+    elif where.endswith("token"):
+        kinds = {
+            "hub": TOKEN,
+            "github": "ghp_" + "a1B2" * 9,
+            "cloud": "AKIA" + "ABCD" * 4,
+            "private key": "-----BEGIN ",
+        }
+        kinds["private key"] += "OPENSSH PRIVATE KEY-----"
+        value = kinds[where.removesuffix(" token")]
+        (folder / "chat_template.jinja").write_text((folder / "chat_template.jinja").read_text() + f"{{# {value} #}}")
+    elif where == "the tokenizer":
+        change("tokenizer.json", note=TOKEN)
+
+
+LEAKS = ["weights", "weights' text", "a key", "metrics", "a network path", "the card's metadata", "the card", "code"]
+LEAKS += ["the folder itself", "the tokenizer", "hub token", "github token", "cloud token", "private key token"]
+
+
+@pytest.mark.parametrize("where", LEAKS)
+def test_no_path_and_no_token_goes_up(hub, folder, where):
+    leak(folder, where)
+    with pytest.raises(CheckpointError, match=r"names the local path|looks like an access token"):
+        push_folder(folder, REPO)
+    assert not hub.log
+
+
+def test_what_a_training_leaves_stays(hub, folder, capsys):
+    """Files of a Trainer are not taken at all, and where a model came from is taken out of those that are."""
+    for name in ("training_args.bin", "training_args.json", "trainer_state.json", "optimizer.pt", "all_results.json"):
+        (folder / name).write_text(f"{SECRET} {TOKEN}")
+    (folder / "runs").mkdir()
+    (folder / "runs" / "events.json").write_text(SECRET)
+    for name in ("config.json", "tokenizer_config.json", "processor_config.json", "generation_config.json"):
+        if (folder / name).exists():
+            value = json.loads((folder / name).read_text())
+            value |= {"_name_or_path": SECRET, "name_or_path": SECRET, "nested": {"_name_or_path": SECRET}}
+            (folder / name).write_text(json.dumps(value))
+    push_folder(folder, REPO)
+    files = hub.files(REPO)
+    assert not any(SECRET.encode() in content or TOKEN.encode() in content for content in files.values())
+    assert not [path for path in files if path.startswith(("train", "optimizer", "all_results", "runs"))]
+
+
+def test_harmless_texts_go_up(folder):
+    """Templates, links and placeholders are no leaks."""
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{{ 'Q:\\n\\nuser' }}\n{{ '\\\\nhome' }}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    text = "See https://example.org/data/set and /path/to/model, a/data/b, ../x; `cd C:\\n`; and/or, 1/2.\n"
+    (folder / "README.md").write_text(f"# Mine\n\n{text}")
+    assert plan_push(folder, REPO).problem is None
+
+
 def test_saving_changes_no_fingerprint(folder, tmp_path):
     model = AutoModel.from_pretrained(folder)
     before = fingerprints(model)

@@ -1,6 +1,8 @@
 """The command line, `videoglamm COMMAND`: a module of this room runs each, `arguments` says what each takes."""
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,10 +21,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, text = declare.__name__.replace("_", "-"), declare.__doc__
         declare(subparsers.add_parser(name, help=text.splitlines()[0], description=text))
     given = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold bytes that are no text, and terminals may lack characters.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         import_module(f".{given.command.replace('-', '_')}", __name__).run(given)
+        sys.stdout.flush()
     except VideoGlammError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+            raise
+        # What is not printed yet would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"error: The output cannot be printed: {error.strerror}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

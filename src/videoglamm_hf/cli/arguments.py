@@ -9,6 +9,8 @@ from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
+_OVERWRITE = "replace an output folder that this command wrote; what else lies in it stays"
+
 
 def segment(parser: ArgumentParser) -> None:
     """Asks about a video; writes the answer, an overlay and a preview.
@@ -28,7 +30,11 @@ def segment(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="folder to write (default: NAME_answer beside you; of a folder of videos NAME_answers, a folder each)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an output folder that exists")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=_OVERWRITE,
+    )
     parser.add_argument("--mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
     parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
@@ -87,7 +93,11 @@ def convert(parser: ArgumentParser) -> None:
         help="JSON with any part of a VideoGlammConfig: what the tensors' shapes cannot tell",
     )
     parser.add_argument("--dtype", choices=DTYPES, help="dtype to store (default: the checkpoint's own)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=_OVERWRITE,
+    )
 
 
 def verify(parser: ArgumentParser) -> None:
@@ -108,7 +118,11 @@ def export(parser: ArgumentParser) -> None:
         help="original checkpoint, or a folder converted from it, whose config.json and tokenizer are taken "
         "(default: what converting kept in the model's folder `original`)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it has contents")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=_OVERWRITE,
+    )
 
 
 def push(parser: ArgumentParser) -> None:

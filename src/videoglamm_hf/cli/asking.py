@@ -10,13 +10,15 @@ from transformers.generation.streamers import BaseStreamer
 
 from ..clip import SampledClip
 from ..data.rle import encode_rle
-from ..errors import OutputError
 from ..grounded_answer import GroundedAnswer
-from ..output_files import check_output, replacing_folder
+from ..output_files import check_output, explained_writes, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.contact_sheet import contact_sheet
 from ..render.overlay_video import render_video
 from ..render.video_encoding import write_mp4
+
+# Kind of the output folder.
+ANSWER = "answer"
 
 
 class _TokenProgress(BaseStreamer):
@@ -90,11 +92,13 @@ def write_answer(
     Raises:
         OutputError: If the folder cannot be written, or has contents and may not be replaced.
     """
-    check_output(output, overwrite=overwrite)
+    check_output(output, overwrite=overwrite, kind=ANSWER)
     masks = answer.masks.numpy()
-    with replacing_folder(output) as folder:
-        document = answer_document(clip, answer, settings)
-        (folder / "answer.json").write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    with replacing_folder(output, ANSWER, overwrite=overwrite) as folder:
+        document = json.dumps(answer_document(clip, answer, settings), indent=1, ensure_ascii=False)
+        with explained_writes(output):
+            # A byte of a path that is no text is written as JSON's own escape, and read back as what it was.
+            (folder / "answer.json").write_text(document, encoding="utf-8", errors="backslashreplace")
         frames = clip.frames(range(len(clip)))
         rendered = render_video(frames, masks, answer.labels)
         shown = tqdm(
@@ -113,10 +117,8 @@ def write_answer(
             timestamps=clip.seconds,
             title=f"{settings['question']}\n{answer.text}",
         )
-        try:
+        with explained_writes(output / "preview.png"):
             sheet.save(folder / "preview.png")
-        except OSError as error:
-            raise OutputError(f"{output}/preview.png cannot be written: {error}") from error
 
 
 def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
@@ -139,5 +141,6 @@ def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[st
         "objects": objects,
         "timestamps": answer.timestamps,
         "size": dict(zip(("height", "width"), clip.size, strict=True)),
+        "pixel_aspect": clip.clip.pixel_aspect,
         "settings": settings,
     }

@@ -21,6 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(listing(plan)), file=sys.stdout if arguments.dry_run else sys.stderr)
     if arguments.dry_run:
         print(f"nothing was pushed to {arguments.repo}")
+        if plan.problem:
+            print(f"before it can be pushed: {plan.problem}")
         return
     print(upload(plan, arguments.repo, private=arguments.private, revision=arguments.revision))
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ from typing import Any
 from transformers import AutoConfig
 
 from ..clip import SampledClip
-from ..errors import InputError, ResourceError, is_out_of_memory
+from ..errors import InputError, OutputError, ResourceError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_model, load_processor
-from ..media_files import short_name
+from ..media_files import is_url, short_name
 from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.colors import object_colors
 from ..render.terminal import colored_answer
 from ..toy import TINY_MODEL
-from .asking import ask, write_answer
+from .asking import ANSWER, ask, write_answer
+from .output_names import safe_name
 from .segment_folder import answer_videos, started_processes
 from .video_folders import find_videos
 
@@ -43,10 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _answer_one(arguments: argparse.Namespace) -> None:
-    name = arguments.video.rstrip("/").rsplit("/", 1)[-1]
-    output = Path(arguments.output or f"{Path(name).stem[:100]}_answer")
+    output = Path(arguments.output or f"{safe_name(_stem(arguments.video))}_answer")
+    inputs = _inputs(arguments)
     # What can be refused cheaply is refused before the model is loaded.
-    check_output(output, overwrite=arguments.overwrite)
+    check_output(output, overwrite=arguments.overwrite, inputs=inputs, kind=ANSWER)
     processor = load_processor(arguments.model)
     print(f"reading {short_name(arguments.video)}", file=sys.stderr)
     clip = _read(arguments.video, processor, arguments)
@@ -61,7 +63,9 @@ def _answer_one(arguments: argparse.Namespace) -> None:
 
 
 def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Path]) -> None:
-    output = Path(arguments.output or f"{folder.resolve().name}_answers")
+    output = Path(arguments.output or f"{safe_name(folder.resolve().name)}_answers")
+    if output.exists() and output.samefile(folder):
+        raise OutputError(f"{output} is the folder of the videos; give another --output.")
     processor = load_processor(arguments.model)
     config = AutoConfig.from_pretrained(arguments.model)
 
@@ -70,7 +74,8 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
         dtype = str(model.dtype).removeprefix("torch.")
 
         def answer_video(video: Path, answer_folder: Path, progress: bool) -> str:
-            check_output(answer_folder, overwrite=arguments.overwrite)
+            inputs = [video, *_inputs(arguments)]
+            check_output(answer_folder, overwrite=arguments.overwrite, inputs=inputs, kind=ANSWER)
             clip = _read(video, processor, arguments)
             answer = _ask(model, processor, clip, arguments, progress=progress)
             settings = _settings(arguments, video, config) | {"dtype": dtype}
@@ -80,6 +85,20 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
         return answer_video
 
     answer_videos(videos, output, lambda video: _settings(arguments, video, config), load, arguments)
+
+
+def _stem(source: str) -> str:
+    """What a path or URL is called, without its ending."""
+    if is_url(source):
+        parts = urllib.parse.urlsplit(source)
+        source = "data" if parts.scheme == "data" else urllib.parse.unquote(parts.path) or str(parts.hostname)
+    path = Path(source)
+    return (path if path.name.strip(".") else path.resolve()).stem
+
+
+def _inputs(arguments: argparse.Namespace) -> list[Path]:
+    """What must not be replaced, as far as it is on this machine."""
+    return [Path(name) for name in (arguments.video, arguments.model) if not is_url(name)]
 
 
 def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> SampledClip:

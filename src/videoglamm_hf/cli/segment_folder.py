@@ -7,7 +7,6 @@ answer's folder appears only when it is complete, so one that exists is finished
 import argparse
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,7 +20,8 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from ..errors import InputError, MediaError, VideoGlammError
-from ..output_files import explained_writes, leftovers
+from ..output_files import clear_leftovers, explained_writes
+from .output_names import safe_name
 
 # Processes that are done wait for the one with the longest videos.
 PATIENCE = timedelta(days=7)
@@ -55,13 +55,12 @@ def answer_videos(
     """
     with explained_writes(output):
         output.mkdir(parents=True, exist_ok=True)
-    folders = {video: output / video.name for video in videos}
+    folders = {video: output / safe_name(video.name) for video in videos}
     finished = set() if arguments.overwrite else {v for v in videos if _is_finished(folders[v], settings(v))}
     processes = _join(arguments.device) if started_processes() > 1 else None
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
     for video in videos[index::count]:
-        for leftover in leftovers(folders[video]):
-            shutil.rmtree(leftover, ignore_errors=True)
+        clear_leftovers(folders[video])
     own = [video for video in videos[index::count] if video not in finished]
     failures: list[str] = []
     with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=index > 0) as bar:

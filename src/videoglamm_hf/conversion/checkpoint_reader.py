@@ -5,6 +5,7 @@ their format allows it, so that only the tensors asked for come into memory.
 """
 
 import json
+import mmap
 import pickle
 import re
 import sys
@@ -26,6 +27,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _REFUSED = re.compile(
     r"unsupported (global|class|operand)\b[^\n]*?(?=\.\s|\.?$| was not an)", re.IGNORECASE | re.MULTILINE
 )
+# The one thing that torch lets a pickle make of a number alone: that many bytes. Tensors need none.
+_BUFFER = b"bytearray"
 # Opening costs as much as reading some megabytes.
 _BYTES_PER_OPENING = 2**29
 _SAFETENSORS_DTYPES = {
@@ -207,8 +210,7 @@ def _open(path: Path) -> Any:
             raise _damaged(path, error) from error
     try:
         mapped = _is_mapped(path)
-        if mapped:
-            _check_names(path)
+        (_check_archive if mapped else _check_old_pickle)(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except CheckpointError:
         raise
@@ -236,16 +238,36 @@ def _is_mapped(path: Path) -> bool:
         return stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
 
 
-def _check_names(path: Path) -> None:
-    """Refuses an archive whose entries would land outside it: torch never writes such, and other tools unpack them."""
+def _check_archive(path: Path) -> None:
+    """Refuses what torch never writes: entries that land outside the archive, that grow when read, or ask for more."""
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    outside = [name for name in names if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name]
-    if outside:
-        raise CheckpointError(
-            f"{path} is unsafe: it holds entries that point outside the archive ({outside[0]!r}). Get the weights "
-            "from a source you trust."
-        )
+        for entry in archive.infolist():
+            name = entry.filename
+            if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name:
+                raise CheckpointError(
+                    f"{path} is unsafe: it holds entries that point outside the archive ({name!r}). Get the weights "
+                    "from a source you trust."
+                )
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+                raise CheckpointError(
+                    f"{path} is compressed ({name!r} is {entry.compress_size} bytes for {entry.file_size}), which no "
+                    "weights are: it could fill the memory, so it is not read. Unpack it and save it with torch.save."
+                )
+            if name.endswith(".pkl") and _BUFFER in archive.read(entry):
+                raise _asks_for_memory(path)
+
+
+def _check_old_pickle(path: Path) -> None:
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as contents:
+        if contents.find(_BUFFER) >= 0:
+            raise _asks_for_memory(path)
+
+
+def _asks_for_memory(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is unsafe: it seems to hold more than tensors (a bytearray, which may be of any size), so it is not "
+        "read. Get the weights from a source you trust, as safetensors or as a pickle of tensors only."
+    )
 
 
 def _state_dict(path: Path, contents: Any) -> dict[str, torch.Tensor]:
@@ -261,6 +283,13 @@ def _state_dict(path: Path, contents: Any) -> dict[str, torch.Tensor]:
     others = [name for name, value in candidate.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise CheckpointError(f"{path} holds entries that are no tensors: {', '.join(map(str, others[:5]))}.")
+    size = path.stat().st_size
+    for name, tensor in candidate.items():
+        # A tensor of a million rows may be a view of a single one.
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.nbytes > size:
+            raise CheckpointError(
+                f"{path} is damaged or unsafe: {name} claims {tensor.numel()} values, which the file does not hold."
+            )
     return {str(name): value for name, value in candidate.items()}
 
 

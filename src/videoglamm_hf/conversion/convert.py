@@ -22,7 +22,7 @@ from ..image_streams import CLIP_MEAN, CLIP_STD
 from ..loading.choices import DTYPES
 from ..messages import SEG_TOKEN
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
-from ..output_files import check_output, explained_writes, leftovers, replacing_folder
+from ..output_files import check_output, explained_writes, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
 from .checkpoint_reader import find_weights, read_json
 from .checkpoint_writer import write_safetensors
@@ -83,7 +83,7 @@ def convert_videoglamm(
         sam2: SAM 2's own file; replaces the checkpoint's pixel decoder, its trained mask decoder included.
         config: Any part of a [`VideoGlammConfig`], as a JSON file or a dict.
         dtype: `float32`, `float16` or `bfloat16`; by default that of the checkpoint's embeddings.
-        overwrite: Replace an output folder that has contents.
+        overwrite: Replace an output folder that a conversion wrote; what else lies in it stays.
         progress: Show a progress bar and print a summary.
 
     Returns:
@@ -96,11 +96,12 @@ def convert_videoglamm(
     checkpoint, output = Path(checkpoint).expanduser(), Path(output).expanduser()
     internvideo2, sam2 = (None if path is None else Path(path).expanduser() for path in (internvideo2, sam2))
     clip = None if clip is None else str(clip)
+    needed = [clip, internvideo2, sam2, *adapters, config if isinstance(config, (str, os.PathLike)) else None]
     inputs = [
         checkpoint,
-        *(Path(path).expanduser() for path in (clip, internvideo2, sam2, *adapters) if path is not None),
+        *(Path(path).expanduser() for path in needed if path is not None),
     ]
-    check_output(output, overwrite=overwrite, inputs=inputs)
+    check_output(output, overwrite=overwrite, inputs=inputs, kind="model")
     original, given = _original_config(checkpoint), _given_config(config)
     laid_over = [read_adapter(Path(path).expanduser(), lora_alpha) for path in adapters]
     for adapter in laid_over:
@@ -141,7 +142,7 @@ def convert_videoglamm(
     untrained = [name for name in plan.missing if is_new_in_training(name)] if untrained_parts else []
     plan.missing = [name for name in plan.missing if name not in untrained]
     check_assignment(plan, sources.tensors, targets)
-    with replacing_folder(output) as folder:
+    with replacing_folder(output, "model", overwrite=overwrite) as folder:
         tensors = itertools.chain(
             converted_tensors(plan, sources.tensors, targets, built.dtype, sources.changes),
             untrained_tensors(untrained, targets, built.initializer_range, built.dtype),
@@ -333,7 +334,4 @@ def _summary(
         lines.append(f"  {count} tensors left out: {reason}.")
     if assumed:
         lines.append(f"  Taken from the published model, correct with --config if wrong: {', '.join(assumed)}")
-    old = leftovers(output)
-    if old:
-        lines.append(f"  Left behind by interrupted conversions, delete them: {', '.join(map(str, old))}")
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from .original_keys import POINT_EMBEDDINGS, SECOND_COPY, SPATIAL_PREFIX, source
 
 PathLike = str | os.PathLike
 
+_KIND = "original checkpoint"
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -42,7 +43,7 @@ def export_videoglamm(
         output: Folder to write. It appears only when complete.
         like: Original checkpoint, or a folder converted from it, whose `config.json` and tokenizer files are taken;
             by default those that converting kept in `model/original`.
-        overwrite: Replace an output folder that has contents.
+        overwrite: Replace an output folder that this function wrote.
         progress: Show a progress bar and print what was written.
 
     Returns:
@@ -54,7 +55,7 @@ def export_videoglamm(
     """
     model, output = Path(model).expanduser(), Path(output).expanduser()
     like = None if like is None else Path(like).expanduser()
-    check_output(output, overwrite=overwrite, inputs=[model, *([like] if like else [])])
+    check_output(output, overwrite=overwrite, inputs=[model, *([like] if like else [])], kind=_KIND)
     if read_json(model / "config.json").get("model_type") != "videoglamm":
         raise CheckpointError(
             f"{model} is no VideoGLaMM of transformers; give a folder that `videoglamm convert` wrote."
@@ -72,7 +73,7 @@ def export_videoglamm(
         "vocab_size": config.text_config.vocab_size,
         "seg_token_idx": config.seg_token_id,
     }
-    with replacing_folder(output) as folder:
+    with replacing_folder(output, _KIND, overwrite=overwrite) as folder:
         (folder / "clip").mkdir()
         bar = tqdm(total=len(named), desc="Exporting", unit="tensor", disable=not progress)
         with bar:

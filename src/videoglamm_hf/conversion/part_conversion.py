@@ -45,7 +45,7 @@ def convert_part(
         sam2: SAM 2's own file, 2.0 or 2.1.
         config: Any part of a [`VideoGlammConfig`], for what shapes cannot tell.
         dtype: By default that of the part's first tensor.
-        overwrite: Replace an output folder that has contents.
+        overwrite: Replace an output folder that a conversion wrote; what else lies in it stays.
         progress: Show a progress bar and print a line at the end.
 
     Raises:
@@ -60,7 +60,7 @@ def convert_part(
             f"{' (got ' + ', '.join(named) + ')' if named else ''}."
         )
     output = Path(output).expanduser()
-    check_output(output, overwrite=overwrite, inputs=[Path(given[named[0]]).expanduser()])
+    check_output(output, overwrite=overwrite, inputs=[Path(given[named[0]]).expanduser()], kind="model")
     part, tensors, changes, settings = _read(clip, internvideo2, sam2, config or {})
     built = part_config(part, {key: t.shape for key, t in tensors.items()}, clip=settings, given=config or {})
     stored = next(iter(tensors.values())).dtype
@@ -69,7 +69,7 @@ def convert_part(
     targets = {prefix + name: shape for name, shape in _shapes(built).items()}
     plan = assign(tensors, targets)
     check_assignment(plan, tensors, targets)
-    with replacing_folder(output) as folder:
+    with replacing_folder(output, "model", overwrite=overwrite) as folder:
         stream = converted_tensors(plan, tensors, targets, built.dtype, changes)
         named_alone = ((name.removeprefix(prefix), tensor) for name, tensor in stream)
         bar = tqdm(named_alone, total=len(targets), desc="Converting", unit="tensor", disable=not progress)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..limits import lift, limit
 from ..media_files import is_url, short_name
 from ..messages import VISUALS, Problem
 
-MAX_LINE_BYTES = 2**28  # hours of masks; keeps a file that is no JSONL from filling the memory
+MAX_LINE_BYTES = limit(
+    "VIDEOGLAMM_MAX_LINE_BYTES", 2**28
+)  # hours of masks; keeps a file that is no JSONL from filling the memory
 
 
 def lines_of(file: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
@@ -31,7 +34,8 @@ def lines_of(file: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
 def parse_line(line: bytes | None) -> tuple[Any, Problem | None]:
     """What a line holds, and why it cannot be read, if so."""
     if line is None:
-        return None, ("line", f"is longer than {MAX_LINE_BYTES} bytes; write one sample per line")
+        advice = f"write one sample per line, or {lift('VIDEOGLAMM_MAX_LINE_BYTES')}"
+        return None, ("line", f"is longer than {MAX_LINE_BYTES} bytes; {advice}")
     try:
         return json.loads(line.decode("utf-8"), parse_constant=_refuse), None
     except UnicodeDecodeError as error:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..frame_arrays import MAX_CLIP_BYTES
+from ..limits import lift
 from .rle import compress_rle, decode_rle, encode_rle, is_whole, size_problem
 
 Mask = dict[str, Any] | np.ndarray | None
@@ -45,6 +47,12 @@ def decode_masks(
         if len(lengths) > 1:
             raise InputError(f"the tracks have different numbers of masks: {sorted(lengths)}")
         frames = range(max(lengths, default=0))
+    needed = len(sample_masks) * len(frames) * size[0] * size[1]
+    if needed > MAX_CLIP_BYTES:
+        raise InputError(
+            f"{len(sample_masks)} x {len(frames)} masks of {size[1]}x{size[0]} take {needed / 2**30:.3g} GiB, more "
+            f"than {MAX_CLIP_BYTES / 2**30:.3g} GiB; take fewer mask_frames, or {lift('VIDEOGLAMM_MAX_CLIP_BYTES')}"
+        )
     decoded = np.zeros((len(sample_masks), len(frames), *size), np.int8)
     for number, track in enumerate(sample_masks):
         for place, frame in enumerate(frames):

@@ -112,7 +112,7 @@ def size_problem(size: Any, least: int = 1) -> str | None:
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(is_whole(side) for side in size):
         return "must be two whole numbers, [height, width]"
     if min(size) < least or size[0] * size[1] > MAX_PIXELS:
-        return f"must be sides of at least {least} and at most {MAX_PIXELS} pixels"
+        return f"must be sides of at least {least} and at most {MAX_PIXELS} pixels (VIDEOGLAMM_MAX_PIXELS)"
     return None
 
 

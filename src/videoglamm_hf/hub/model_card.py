@@ -14,7 +14,7 @@ from ..configuration_videoglamm import PUBLISHED_SPATIAL_CONFIG, PUBLISHED_TEXT_
 from ..conversion.checkpoint_reader import read_json
 from ..errors import CheckpointError
 from ..modeling_videoglamm import VideoGlammForGroundedGeneration
-from .json_files import is_local_path
+from .json_files import check_values, is_local_path
 
 DEFAULT_LICENSE = "apache-2.0"
 _TAGS = ["videoglamm", "video", "segmentation", "grounding"]
@@ -85,6 +85,7 @@ def kept_card(path: Path, base: str | None, license: str | None) -> str | None:
     # What a Trainer was started from may be a folder of its machine.
     if base is not None or is_local_path(str(given.get("base_model", ""))):
         given.pop("base_model", None)
+    check_values(f"The metadata of {path.name}", given)
     card.data = ModelCardData(**{**_metadata(base, license).to_dict(), **given})
     return str(card)
 
@@ -200,6 +201,7 @@ def _metrics(folder: Path) -> list[dict[str, str]]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from error
+    check_values(path.name, value)
     if isinstance(value, dict):
         return [{"what": key, "value": _cell(item)} for key, item in _flat(value)]
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):

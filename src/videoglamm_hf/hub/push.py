@@ -77,6 +77,8 @@ def upload(
 
     Weights of the same name that lie there in other shards go in that commit: they would be loaded in place of these.
     """
+    if plan.problem:
+        raise CheckpointError(plan.problem)
     api = HfApi(token=token, library_name="videoglamm-hf")
     with _explained(repo):
         if plan.base_model is not None:

@@ -4,6 +4,7 @@ Design: weights are safetensors only; JSON files lose the paths they were loaded
 if the folder has none; everything else is left out, with the reason.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from ..configuration_videoglamm import AUTO_MAP
 from ..conversion.checkpoint_reader import read_json
 from ..errors import CheckpointError, InputError
-from .json_files import check_text, is_local_path, published_json
+from .json_files import check_text, check_tokens, check_values, is_local_path, published_json
 from .model_card import card_of_adapter, card_of_model, kept_card
 from .travelling_code import code_of
 
@@ -42,6 +43,10 @@ _OTHER_FILES = (
     "NOTICE",
     "CITATION.cff",
 )
+# Words of a language; any of them may look like a path.
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
+# In the listing of an adapter whose base model is not known yet.
+_UNKNOWN_BASE = "NOT-NAMED/YET"
 _CARDS = ("README.md", "MODEL_CARD.md")
 _PROCESSOR_MAP = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
 _WEIGHTS = re.compile(r"model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
@@ -79,12 +84,14 @@ class PushPlan:
         left_out: Names in the folder that stay, each with the reason.
         base_model: Hub id of the model that an adapter belongs to; None for a whole model.
         variant: Name of the variant whose weights these are; None for everything.
+        problem: What is missing before this can be pushed; None if nothing is.
     """
 
     files: list[PlannedFile]
     left_out: list[tuple[str, str]]
     base_model: str | None = None
     variant: str | None = None
+    problem: str | None = None
 
     @property
     def size(self) -> int:
@@ -132,21 +139,25 @@ def _plan(folder: Path, repo: str, variant: str | None, base_model: str | None, 
     if (folder / "config.json").is_file():
         if base_model is not None:
             raise InputError(f"{folder} holds a whole model; only an adapter has a base model.")
-        base, weights, rest = None, list(_weights(folder, variant)), list(_model_files(folder))
+        base, problem, weights, rest = None, None, list(_weights(folder, variant)), list(_model_files(folder))
     elif (folder / "adapter_config.json").is_file():
         if variant is not None:
             raise InputError("An adapter has no variants.")
-        base = _base_of(folder, base_model)
+        base, problem = _base_of(folder, base_model)
+        base = base or _UNKNOWN_BASE
         weights, rest = [_adapter_weights(folder)], list(_adapter_files(folder, base))
     else:
         raise CheckpointError(f"{folder} holds no model: neither config.json nor adapter_config.json is there.")
     files = weights if variant is not None else [*weights, *rest, *_code(folder), _card(folder, repo, base, license)]
+    own_paths = {Path.home(), folder.absolute(), folder.resolve()}
     for file in files:
-        if not file.path.endswith(".safetensors") and file.path != "tokenizer.json":
-            check_text(file.path, _text(file))
+        if file.path in _VOCABULARIES:
+            check_tokens(file.path, _text(file))
+        elif not file.path.endswith(".safetensors"):
+            check_text(file.path, _text(file), own_paths)
     taken = {file.path.split("/")[0] for file in files}
     left_out = [(p.name, _reason(p, variant)) for p in sorted(folder.iterdir()) if p.name not in taken]
-    return PushPlan(sorted(files, key=lambda file: file.path), left_out, base, variant)
+    return PushPlan(sorted(files, key=lambda file: file.path), left_out, base, variant, problem)
 
 
 def _variant_of(name: str) -> str | bool | None:
@@ -221,28 +232,31 @@ def _weights(folder: Path, variant: str | None) -> Iterator[PlannedFile]:
         weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not all(_WEIGHTS.fullmatch(str(f)) for f in weight_map.values()):
             raise CheckpointError(f"{index} is no index of safetensors files; save the model again.")
-        yield PlannedFile(index.name, index)
+        yield _json_file(index)
         yield from (_checked_weights(folder / shard) for shard in sorted(set(weight_map.values())))
 
 
 def _checked_weights(path: Path) -> PlannedFile:
     try:
         with safe_open(path, framework="pt") as file:
-            file.keys()
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is missing or damaged ({error}); save the model again.") from error
+    name = f"The metadata of {path.name}"
+    check_values(name, metadata)
+    check_text(name, json.dumps(metadata, ensure_ascii=False))
     return PlannedFile(path.name, path)
 
 
-def _base_of(folder: Path, given: str | None) -> str:
-    """Hub id of the model that an adapter belongs to."""
+def _base_of(folder: Path, given: str | None) -> tuple[str | None, str | None]:
+    """Hub id of the model that an adapter belongs to; or None, and why there is none."""
     named = given or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     ask = "Give the Hub id of the model that it was trained on with --base-model."
     if not named:
-        raise CheckpointError(f"{folder}/adapter_config.json names no base model. {ask}")
+        return None, f"{folder}/adapter_config.json names no base model. {ask}"
     if not isinstance(named, str) or is_local_path(named) or Path(named).exists():
-        raise CheckpointError(f"The adapter's base model is the local path {named!r}, which nobody else has. {ask}")
-    return named
+        return None, f"The adapter's base model is the local path {named!r}, which nobody else has. {ask}"
+    return named, None
 
 
 def _adapter_weights(folder: Path) -> PlannedFile:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def write_mp4(
     except VideoGlammError:
         raise
     except OSError as error:
-        raise MediaError(f"{name}: cannot be written: {reason_of(error)}") from error
+        raise MediaError(f"{name}: cannot be written: {reason_of(error)}; free some space") from error
 
 
 def _stamps(seconds: Sequence[float], duration: float | None) -> tuple[Fraction, list[int]]:
@@ -90,7 +90,7 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction,
             if array is None:
                 raise InputError(f"frame {position} is {type(picture).__name__}; expected uint8 [H, W, 3]")
             check_frame(array, f"frame {position}")
-            with media_errors(name):
+            with _encoder_errors(name):
                 if shape is None:
                     shape = array.shape
                     container = stack.enter_context(
@@ -121,9 +121,21 @@ def _encode(path: Path, name: str, frames: Iterable[np.ndarray], rate: Fraction,
                 container.mux(_lasting(stream.encode(frame), stamps))
         if shape is None:
             raise InputError("there are no frames to write")
-        with media_errors(name):
+        with _encoder_errors(name):
             container.mux(_lasting(stream.encode(None), stamps))
             stack.close()  # writes the index of the file
+
+
+@contextlib.contextmanager
+def _encoder_errors(name: str) -> Iterator[None]:
+    """As `media_errors`, but of the disk it says that it is the disk."""
+    with media_errors(name):
+        try:
+            yield
+        except VideoGlammError:
+            raise
+        except OSError as error:
+            raise MediaError(f"{name}: cannot be written: {reason_of(error)}; free some space") from error
 
 
 def _lasting(packets: list[av.Packet], stamps: Sequence[int] | None) -> list[av.Packet]:
