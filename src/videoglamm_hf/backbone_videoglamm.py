@@ -20,11 +20,13 @@ from transformers.utils.import_utils import is_tracing
 from .configuration_videoglamm import VideoGlammConfig
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES
 from .errors import InputError
+from .explained_loading import check_regular_files, explained
 from .gradient_checkpointing import NonReentrantCheckpointingMixin
 from .modeling_internvideo2 import InternVideo2Model
 from .placement import computing_device
 from .short_repr import short_repr
 from .transformers_versions import CACHE
+from .weight_checks import check_weights
 
 
 @dataclass(repr=False)
@@ -76,6 +78,24 @@ class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel)
     # The loss is a mean of its micro-batch: Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in the base class; the weights are compared with the configuration before memory is taken for them.
+
+        Raises:
+            CheckpointError: A file is missing or damaged, or what the files hold does not fit together.
+            InputError: A field of the configuration cannot be as it is; the message names it.
+        """
+        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        with explained(f"The model {pretrained_model_name_or_path}"):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    @staticmethod
+    def _load_pretrained_model(model: nn.Module, state_dict: Any, checkpoint_files: Any, load_config: Any, *rest: Any):
+        # Where transformers has found the files and not yet filled the model.
+        check_weights(model, checkpoint_files or (), load_config.ignore_mismatched_sizes)
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
+
     def post_init(self) -> None:
         super().post_init()
         # Every part adds its own; accelerate's FSDP refuses a name that no module has (CLIP's text embeddings).
@@ -94,15 +114,19 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
         width = config.text_config.hidden_size
-        self.spatial_tower = AutoModel.from_config(config.spatial_config)
-        self.temporal_tower = InternVideo2Model._from_config(config.temporal_config)
-        self.spatial_projector = VideoGlammMLP(
-            config.spatial_config.hidden_size, width, width, config.projector_hidden_act
-        )
-        self.temporal_projector = VideoGlammMLP(
-            config.temporal_config.hidden_size, width, width, config.projector_hidden_act
-        )
-        self.language_model = AutoModel.from_config(config.text_config)
+        with explained("spatial_config"):
+            self.spatial_tower = AutoModel.from_config(config.spatial_config)
+        with explained("temporal_config"):
+            self.temporal_tower = InternVideo2Model._from_config(config.temporal_config)
+        with explained("projector_hidden_act"):
+            self.spatial_projector = VideoGlammMLP(
+                config.spatial_config.hidden_size, width, width, config.projector_hidden_act
+            )
+            self.temporal_projector = VideoGlammMLP(
+                config.temporal_config.hidden_size, width, width, config.projector_hidden_act
+            )
+        with explained("text_config"):
+            self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -275,7 +299,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         config = self.config
         image_mask, video_mask = input_ids == config.image_token_id, input_ids == config.video_token_id
         # Placeholders lie beyond the embedding table; any row will do, it is overwritten.
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(image_mask | video_mask, 0))
+        words = input_ids.masked_fill(image_mask | video_mask, 0)
+        rows = self.get_input_embeddings().num_embeddings
+        torch_compilable_check(
+            ((words >= 0) & (words < rows)).all(),
+            lambda: f"A token id is not from 0 to {rows - 1}; the tokenizer is not this model's.",
+            InputError,
+        )
+        embeds = self.get_input_embeddings()(words)
         for kind, mask, features in (("image", image_mask, image_features), ("video", video_mask, video_features)):
             count = 0 if features is None else features.shape[0] * features.shape[1]
             torch_compilable_check(

@@ -9,8 +9,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
+from .explained_loading import check_regular_files, explained
 from .image_streams import grounding_stream, spatial_stream
-from .options import BOOKKEEPING, check_names, check_return_tensors, converted
+from .options import BOOKKEEPING, check_names, check_return_tensors, check_side, converted
 
 
 class VideoGlammImageProcessor(BaseImageProcessor):
@@ -29,8 +30,22 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         own = ("spatial_image_size", "grounding_image_size")
         check_names([name for name in kwargs if name not in BOOKKEEPING], own, "of the image processor")
         super().__init__(**kwargs)
+        check_side("spatial_image_size", spatial_image_size)
+        check_side("grounding_image_size", grounding_image_size)
         self.spatial_image_size = spatial_image_size
         self.grounding_image_size = grounding_image_size
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in the base class.
+
+        Raises:
+            CheckpointError: A file is missing, or cannot be used.
+            InputError: An option cannot be as it is; the message names it.
+        """
+        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        with explained(f"The image processor of {pretrained_model_name_or_path}"):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoImageProcessor": AUTO_MAP["AutoImageProcessor"]}}

@@ -18,8 +18,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOu
 from transformers.utils import can_return_tuple
 
 from .backbone_videoglamm import VideoGlammMLP, VideoGlammModel, VideoGlammPreTrainedModel
+from .configuration_checks import check_seg_token
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
+from .explained_loading import explained
+from .generation_checks import check_generation_config
 from .generation_videoglamm import GroundedGenerationMixin
 from .mask_training import MaskLosses, mask_losses
 from .pixel_decoder import VideoGlammPixelDecoder
@@ -80,6 +83,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
     def __init__(self, config: VideoGlammConfig) -> None:
+        check_seg_token(config)
         super().__init__(config)
         width = config.text_config.hidden_size
         # What transformers would otherwise look for in the name of the class, and warn of not finding.
@@ -88,7 +92,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
-        self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
+        with explained("grounding_config"):
+            self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
         self.post_init()
         self._keep_in_fp32_modules |= self._unquantized()
 
@@ -100,6 +105,11 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         # They load in the dtype asked for, as without a quantiser, and not in float32.
         plan = super()._get_dtype_plan(dtype)
         return {name: kept for name, kept in plan.items() if name not in self._unquantized()}
+
+    def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
+        # Which reads generation_config.json.
+        super().adjust_generation_fn(*args, **kwargs)
+        check_generation_config(self.generation_config)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()

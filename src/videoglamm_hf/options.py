@@ -1,6 +1,7 @@
 """Options by name: a misspelt one is an error that names the nearest right one."""
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,9 @@ from .errors import InputError
 
 # What saved processors carry beside their options.
 BOOKKEEPING = ("auto_map", "image_processor_type", "processor_class", "return_tensors", "video_processor_type")
+# No model comes near these; what lies beyond is a slip or a lie that would fill the memory.
+MAX_SIDE = 2**13  # pixels
+MAX_FRAMES = 2**12
 # What decodes video files.
 DECODERS = ("av", "decord")
 # How masks are decoded; [`tracking`] says what each does.
@@ -44,14 +48,19 @@ def name_problem(given: Iterable[str], known: Iterable[str], what: str) -> str |
     return None
 
 
-def check_whole_number(name: str, value: Any, least: int, meaning: str) -> None:
-    """Raises InputError unless an option is a whole number of at least so much; True and False are none."""
+def check_whole_number(name: str, value: Any, least: int, meaning: str, most: float = math.inf) -> None:
+    """Raises InputError unless an option is a whole number in these bounds; True and False are none."""
     try:
-        fits = not isinstance(value, bool) and operator.index(value) >= least
+        fits = not isinstance(value, bool) and least <= operator.index(value) <= most
     except TypeError:
         fits = False
     if not fits:
-        raise InputError(f"{name} is {value!r}; {meaning}.")
+        raise InputError(f"{name} is {value!r:.80}; {meaning}.")
+
+
+def check_side(name: str, value: Any) -> None:
+    """Raises InputError unless an option is the side of a square of pixels."""
+    check_whole_number(name, value, 1, f"it must be a whole number of pixels from 1 to {MAX_SIDE}", MAX_SIDE)
 
 
 def check_decoder(decoder: str) -> str:

@@ -19,10 +19,20 @@ from .clip import ArrayClip, Clip, SampledClip
 from .clip_sources import open_clip, sample_clip
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
+from .explained_loading import check_regular_files, explained
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
-from .options import BOOKKEEPING, check_decoder, check_names, check_return_tensors, converted
+from .options import (
+    BOOKKEEPING,
+    MAX_FRAMES,
+    check_decoder,
+    check_names,
+    check_return_tensors,
+    check_side,
+    check_whole_number,
+    converted,
+)
 
 # What `preprocess` takes beside the videos.
 VIDEO_OPTIONS = (*SAMPLING_OPTIONS, "do_sample_frames", "video_metadata", "decoder", "lazy", "return_metadata")
@@ -84,6 +94,12 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         # What the base class adds is about torchvision's resizing, which is not used.
         for name, value in kwargs.items():
             setattr(self, name, value)
+        check_whole_number(
+            "num_tower_frames", num_tower_frames, 1, f"it must be a whole number from 1 to {MAX_FRAMES}", MAX_FRAMES
+        )
+        check_side("spatial_image_size", spatial_image_size)
+        check_side("temporal_image_size", temporal_image_size)
+        check_side("grounding_image_size", grounding_image_size)
         self.num_tower_frames = num_tower_frames
         self.spatial_image_size = spatial_image_size
         self.temporal_image_size = temporal_image_size
@@ -92,6 +108,18 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         self.max_frames = max_frames
         self.decoder = check_decoder(decoder)
         FrameSampling(fps=fps, max_frames=max_frames)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in the base class.
+
+        Raises:
+            CheckpointError: A file is missing, or cannot be used.
+            InputError: An option cannot be as it is; the message names it.
+        """
+        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        with explained(f"The video processor of {pretrained_model_name_or_path}"):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoVideoProcessor": AUTO_MAP["AutoVideoProcessor"]}}

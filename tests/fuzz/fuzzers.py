@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.fuzz.annotations import Annotations
+from tests.fuzz.messages import Messages
 from tests.fuzz.model_folders import ModelFolders
 from tests.fuzz.runner import Fuzzer
+from tests.fuzz.training import Training
 from tests.tiny_checkpoint import TINY_CONFIG, write_original
 from videoglamm_hf.conversion import convert_videoglamm
 
 FUZZERS: dict[str, tuple[Callable[[Path], Fuzzer], int]] = {
     "models": (ModelFolders, 560),
+    "messages": (Messages, 4700),
+    "annotations": (Annotations, 4800),
+    "training": (Training, 772),
 }
 
 

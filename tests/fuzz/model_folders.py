@@ -15,12 +15,16 @@ from transformers import (
     AutoModel,
     AutoModelForImageTextToText,
     AutoProcessor,
-    AutoVideoProcessor,
 )
 
 from tests.fuzz.hostile import as_json, changed, spoilt_text, value
 from tests.fuzz.runner import of_theirs
-from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
+from videoglamm_hf import (
+    VideoGlammConfig,
+    VideoGlammForGroundedGeneration,
+    VideoGlammProcessor,
+    VideoGlammVideoProcessor,
+)
 from videoglamm_hf.cli import main
 from videoglamm_hf.loading.models import load_config, load_model, load_processor
 
@@ -188,7 +192,8 @@ def _own_processor(fuzzer: ModelFolders, folder: Path) -> None:
 
 def _parts(fuzzer: ModelFolders, folder: Path) -> None:
     of_theirs(lambda: AutoImageProcessor.from_pretrained(folder)).preprocess(CLIP[0])
-    of_theirs(lambda: AutoVideoProcessor.from_pretrained(folder)).preprocess(CLIP)
+    # AutoVideoProcessor needs torchvision.
+    VideoGlammVideoProcessor.from_pretrained(folder).preprocess(CLIP)
 
 
 def _room(fuzzer: ModelFolders, folder: Path) -> None:

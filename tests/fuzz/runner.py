@@ -186,12 +186,10 @@ class Theirs(Exception):
 
 
 def of_theirs(action: Callable[[], Any]) -> Any:
-    """What an Auto class gives; an OSError or ValueError of transformers that no frame of ours is part of is theirs."""
+    """What an Auto class gives; an error of transformers with no frame of ours is theirs."""
     try:
         return action()
-    except VideoGlammError:
-        raise
-    except (OSError, ValueError) as error:
+    except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         if any(f"{PACKAGE}{os.sep}" in frame.filename for frame in frames):
             raise
