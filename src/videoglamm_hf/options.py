@@ -40,11 +40,11 @@ def name_problem(given: Iterable[str], known: Iterable[str], what: str) -> str |
     """What [`check_names`] would raise, or None."""
     known = list(known)
     for name in given:
-        if name in known:
+        if isinstance(name, str) and name in known:
             continue
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
         options = f"the options are {', '.join(sorted(known))}." if known else "there are none."
-        return f"There is no option {name!r} {what}; " + (f"did you mean {near[0]!r}?" if near else options)
+        return f"There is no option {name!r:.80} {what}; " + (f"did you mean {near[0]!r}?" if near else options)
     return None
 
 
@@ -65,15 +65,15 @@ def check_side(name: str, value: Any) -> None:
 
 def check_decoder(decoder: str) -> str:
     """The decoder, if it is one; otherwise raises InputError."""
-    if decoder not in DECODERS:
-        raise InputError(f"there is no decoder {decoder!r}; it must be one of {', '.join(DECODERS)}")
+    if not isinstance(decoder, str) or decoder not in DECODERS:
+        raise InputError(f"there is no decoder {decoder!r:.80}; it must be one of {', '.join(DECODERS)}")
     return decoder
 
 
 def check_return_tensors(return_tensors: object) -> None:
     """Raises InputError for kinds of tensors that this package does not make."""
-    if return_tensors not in ("pt", "np", None):
-        raise InputError(f"return_tensors is {return_tensors!r}; only 'pt', 'np' and None are supported.")
+    if return_tensors is not None and not (isinstance(return_tensors, str) and return_tensors in ("pt", "np")):
+        raise InputError(f"return_tensors is {return_tensors!r:.80}; only 'pt', 'np' and None are supported.")
 
 
 def converted(values: dict[str, Any], return_tensors: str | None) -> dict[str, Any]:

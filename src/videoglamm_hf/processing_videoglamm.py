@@ -24,7 +24,7 @@ from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
 from .options import check_names, check_whole_number, converted
 from .plain_texts import read_texts, visuals_of_texts
-from .processor_options import TEXT_OPTIONS, check_loading_options, merged, sorted_options
+from .processor_options import TEXT_OPTIONS, check_loading_options, merged, options_of, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
@@ -234,7 +234,9 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError(f"{unused[0]} cannot be used: the chat template has no place for them.")
         given["image_start_end"] = self.image_start_end
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
-        text, videos = sorted_options(merged(processor_kwargs or {}, kwargs), extra=sorted(variables))
+        text, videos = sorted_options(
+            merged(options_of("processor_kwargs", processor_kwargs), kwargs), extra=sorted(variables)
+        )
         batched = isinstance(conversation[0], (list, tuple))
         conversations = [checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
         rendered = [

@@ -289,6 +289,8 @@ def video_list(videos: Any) -> list[Any]:
         return []
     if is_one_video(videos):
         return [videos]
+    if getattr(videos, "ndim", 5) < 4:
+        raise InputError(f"an array of shape {list(videos.shape)} is no video; give [T, H, W, 3], uint8")
     return [video for inner in videos for video in video_list(inner)]
 
 

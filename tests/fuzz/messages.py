@@ -99,7 +99,7 @@ def array(rng: random.Random, dims: int) -> Any:
     if rng.random() < 0.2:
         made = made[..., ::-1] if made.ndim else made
     if rng.random() < 0.4 and made.dtype.kind in "buif":
-        tensor = torch.from_numpy(np.ascontiguousarray(made))
+        tensor = torch.from_numpy(made.copy())
         return rng.choice(
             (tensor, tensor.to(torch.bfloat16), tensor.to_sparse() if tensor.ndim else tensor, tensor.to("meta"))
         )
@@ -217,8 +217,8 @@ def option(rng: random.Random, name: str) -> Any:
 
 
 def shown(made: Any) -> str:
-    text = repr(made)
-    return text if len(text) < 500 else text[:500] + "..."
+    text = " ".join(repr(made).split())
+    return text if len(text) < 300 else text[:300] + "..."
 
 
 class Messages:

@@ -5,6 +5,7 @@ A fuzzer makes its cases from a seed and a number, so a case can be made again f
 """
 
 import contextlib
+import ctypes
 import io
 import json
 import logging
@@ -33,6 +34,7 @@ BAD = ("raw", "hang", "memory", "died")
 CASE_SECONDS = 20
 EXTRA_BYTES = 6 * 2**30  # of address space, beyond what the process has when it starts
 PACKAGE = "videoglamm_hf"
+_END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Fuzzer(Protocol):
@@ -93,7 +95,7 @@ class _Child:
 
     def __init__(self, name: str, fuzzer: Fuzzer, seed: int, first: int, stop: int | None) -> None:
         self.arguments = (name, fuzzer, seed, first, stop)
-        self.next, self.recipe = first, "?"
+        self.next, self.recipe, self.any = first, "?", False
 
     def __enter__(self) -> "_Child":
         self.read, write = os.pipe()
@@ -126,13 +128,17 @@ class _Child:
                 continue
             data = os.read(self.read, 1 << 16)
             if not data:
+                if not begun and not self.any:
+                    raise RuntimeError("The child ends before its first case.")
                 if begun:
                     yield self.next, "died", self.recipe, "the process ended"
                 return
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 message = json.loads(line)
-                self.next, self.recipe = message["number"], message["recipe"]
+                if "broken" in message:
+                    raise RuntimeError(f"The fuzzer itself cannot make case {message['number']}:\n{message['broken']}")
+                self.next, self.recipe, self.any = message["number"], message["recipe"], True
                 started, begun = time.monotonic(), "kind" not in message
                 if not begun:
                     yield self.next, message["kind"], self.recipe, message["detail"]
@@ -142,6 +148,8 @@ def _run_cases(pipe: int, name: str, fuzzer: Fuzzer, seed: int, first: int, stop
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_BYTES, used + EXTRA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A case that hangs ends with the parent, too.
+    ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -149,7 +157,11 @@ def _run_cases(pipe: int, name: str, fuzzer: Fuzzer, seed: int, first: int, stop
     while stop is None or number < stop:
         with tempfile.TemporaryDirectory(prefix="videoglamm-fuzz-", ignore_cleanup_errors=True) as folder:
             rng = random.Random(f"{name} {seed} {number}")
-            recipe, action = fuzzer.case(rng, Path(folder))
+            try:
+                recipe, action = fuzzer.case(rng, Path(folder))
+            except Exception:
+                _tell(pipe, {"number": number, "broken": traceback.format_exc()})
+                return
             _tell(pipe, {"number": number, "recipe": recipe})
             kind, detail = judged(action)
             _tell(pipe, {"number": number, "recipe": recipe, "kind": kind, "detail": detail})

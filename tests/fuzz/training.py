@@ -62,7 +62,7 @@ def tensor(rng: random.Random, old: torch.Tensor) -> Any:
         )
         return spoilt
     if choice == 8:
-        return old.numpy() if not old.dtype == torch.bfloat16 else old
+        return old.numpy() if old.dtype != torch.bfloat16 else old
     if choice == 9:
         return old.tolist()
     if choice == 10:
