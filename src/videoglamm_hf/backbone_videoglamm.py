@@ -20,7 +20,8 @@ from transformers.utils.import_utils import is_tracing
 from .configuration_videoglamm import VideoGlammConfig
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES
 from .errors import InputError
-from .explained_loading import check_regular_files, explained
+from .explained_loading import ExplainedLoadingMixin, explained
+from .forward_checks import check_model_inputs, check_tower_frames, count_samples, refuse_inner_states
 from .gradient_checkpointing import NonReentrantCheckpointingMixin
 from .modeling_internvideo2 import InternVideo2Model
 from .placement import computing_device
@@ -58,7 +59,8 @@ class VideoGlammMLP(nn.Module):
         return self.linear_2(self.activation(self.linear_1(hidden_states)))
 
 
-class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel):
+class VideoGlammPreTrainedModel(ExplainedLoadingMixin, NonReentrantCheckpointingMixin, PreTrainedModel):
+    _called = "weights"
     config_class = VideoGlammConfig
     config: VideoGlammConfig
     base_model_prefix = "model"
@@ -77,18 +79,6 @@ class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel)
     _can_compile_fullgraph = True
     # The loss is a mean of its micro-batch: Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in the base class; the weights are compared with the configuration before memory is taken for them.
-
-        Raises:
-            CheckpointError: A file is missing or damaged, or what the files hold does not fit together.
-            InputError: A field of the configuration cannot be as it is; the message names it.
-        """
-        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        with explained(f"The model {pretrained_model_name_or_path}"):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @staticmethod
     def _load_pretrained_model(model: nn.Module, state_dict: Any, checkpoint_files: Any, load_config: Any, *rest: Any):
@@ -152,7 +142,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         Raises:
             InputError: If hidden states or attentions are asked for, which the towers themselves give.
         """
-        _refuse_inner_states(output_hidden_states, output_attentions)
+        refuse_inner_states(output_hidden_states, output_attentions)
         patches = self._spatial_patches(pixel_values)
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=self.spatial_projector(patches))
 
@@ -180,7 +170,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             InputError: If the number of frames is not the configured one, or hidden states or attentions are asked
                 for, which the towers themselves give.
         """
-        _refuse_inner_states(output_hidden_states, output_attentions)
+        refuse_inner_states(output_hidden_states, output_attentions)
         patches = self.encode_towers(None, pixel_values_videos, temporal_pixel_values_videos)
         return BaseModelOutputWithPooling(pooler_output=self.project(patches)[1])
 
@@ -209,7 +199,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if pixel_values is not None:
             patches["image_patches"] = self._spatial_patches(pixel_values)
         if pixel_values_videos is not None:
-            self._check_frames(pixel_values_videos, temporal_pixel_values_videos)
+            check_tower_frames(self.config.num_tower_frames, pixel_values_videos, temporal_pixel_values_videos)
             # One video fills a CPU; more at a time only cost its allocator. A graph is to fit any number of them.
             one_by_one = pixel_values_videos.device.type == "cpu" and not one_pass and not is_tracing()
             at_once = 1 if one_by_one else pixel_values_videos.shape[0]
@@ -230,19 +220,6 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if "video_patches" in patches:
             videos = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
         return images, videos
-
-    def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor | None) -> None:
-        if temporal is None:
-            raise InputError(
-                "temporal_pixel_values_videos are missing beside pixel_values_videos; pass everything the processor "
-                "returned."
-            )
-        wanted = self.config.num_tower_frames
-        if spatial.shape[1] != wanted or temporal.shape[1] != wanted:
-            raise InputError(
-                f"The towers take {wanted} frames of a video, got {spatial.shape[1]} in the spatial and "
-                f"{temporal.shape[1]} in the temporal stream."
-            )
 
     def _video_tokens(self, spatial: torch.Tensor, temporal: torch.Tensor) -> torch.Tensor:
         """Visual tokens `[V, video_seq_length, D]` of both towers' patches `[V, F, P, C]`."""
@@ -359,21 +336,22 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
+        pixels = {
+            "pixel_values": pixel_values,
+            "pixel_values_videos": pixel_values_videos,
+            "temporal_pixel_values_videos": temporal_pixel_values_videos,
+        }
+        patches = {
+            "image_patches": image_patches,
+            "video_patches": video_patches,
+            "temporal_video_patches": temporal_video_patches,
+        }
+        tokens = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
+        tokens |= {"position_ids": position_ids, "sample_index": sample_index}
+        check_model_inputs(self.config, self.spatial_projector.linear_1.weight.is_meta, **tokens, **pixels, **patches)
         image_features = video_features = None
         if inputs_embeds is None:
-            image_features, video_features, blank = self._visual_tokens(
-                {
-                    "pixel_values": pixel_values,
-                    "pixel_values_videos": pixel_values_videos,
-                    "temporal_pixel_values_videos": temporal_pixel_values_videos,
-                },
-                {
-                    "image_patches": image_patches,
-                    "video_patches": video_patches,
-                    "temporal_video_patches": temporal_video_patches,
-                },
-                blank_passes,
-            )
+            image_features, video_features, blank = self._visual_tokens(pixels, patches, blank_passes)
             inputs_embeds = self.embed_inputs(
                 input_ids, *self.one_per_prompt(image_features, video_features, input_ids, sample_index)
             )
@@ -434,9 +412,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
     ) -> list[torch.Tensor | None]:
         """Visual tokens `[I, n, D]` and `[V, n, D]`, repeated for every prompt about the same picture or video."""
         config, repeated = self.config, []
-        for features, token_id in ((image_features, config.image_token_id), (video_features, config.video_token_id)):
+        for kind, features, token_id in (
+            ("image", image_features, config.image_token_id),
+            ("video", video_features, config.video_token_id),
+        ):
             if features is not None and sample_index is not None:
-                samples = sample_index[(input_ids == token_id).any(dim=1)]
+                having = (input_ids == token_id).any(dim=1)
+                count_samples(sample_index, having, features, kind)
+                samples = sample_index[having]
                 features = features[torch.unique_consecutive(samples, return_inverse=True)[1]]
             repeated.append(features)
         return repeated
@@ -460,14 +443,6 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         ).last_hidden_state
         # The class token, one per chunk of frames, is dropped.
         return states[:, 1:].unflatten(1, (num_frames, -1)).flatten(0, 1)
-
-
-def _refuse_inner_states(output_hidden_states: bool, output_attentions: bool) -> None:
-    if output_hidden_states or output_attentions:
-        raise InputError(
-            "output_hidden_states and output_attentions are not given with visual tokens: the towers run only "
-            "as far as needed; call spatial_tower or temporal_tower with them."
-        )
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 from .configuration_checks import check_configuration
 from .configuration_internvideo2 import InternVideo2Config
 from .errors import InputError
-from .explained_loading import check_regular_files, explained
+from .explained_loading import ExplainedLoadingMixin, explained
 from .transformers_versions import CACHE_NAMES
 
 # Which class of which file the Auto classes take where this package is not installed (`trust_remote_code=True`).
@@ -151,7 +151,7 @@ def _without_source(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class VideoGlammConfig(PreTrainedConfig):
+class VideoGlammConfig(ExplainedLoadingMixin, PreTrainedConfig):
     r"""
     Configuration of [`VideoGlammForGroundedGeneration`]. Without arguments it describes the published
     full-size model; a sub-configuration given as a dict is completed with the published values, so a partial
@@ -196,6 +196,7 @@ class VideoGlammConfig(PreTrainedConfig):
     """
 
     model_type = "videoglamm"
+    _called = "configuration"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoConfig"
     keys_to_ignore_at_inference = [
@@ -258,18 +259,6 @@ class VideoGlammConfig(PreTrainedConfig):
         # The base class checks types of its own fields as they are set.
         with explained(f"{name} of the configuration"):
             super().__setattr__(name, value)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in the base class.
-
-        Raises:
-            CheckpointError: There is no configuration, or it cannot be read.
-            InputError: One of its fields cannot be as it is; the message names it.
-        """
-        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        with explained(f"The configuration of {pretrained_model_name_or_path}"):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @property
     def image_seq_length(self) -> int:

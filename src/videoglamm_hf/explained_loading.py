@@ -76,3 +76,22 @@ def check_regular_files(folder: Any, subfolder: str = "") -> None:
             is_usable = False
         if not is_usable:
             raise CheckpointFileError(f"{path} is not a file that can be read; put the file itself there.")
+
+
+class ExplainedLoadingMixin:
+    """A `from_pretrained` that says in our words what of a folder cannot be used; before transformers' own class."""
+
+    # What messages call what is loaded.
+    _called = "model"
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in the base class.
+
+        Raises:
+            CheckpointError: A file is missing or damaged, or what the files hold does not fit together.
+            InputError: A field or option cannot be as it is; the message names it.
+        """
+        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        with explained(f"The {cls._called} of {pretrained_model_name_or_path}"):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)

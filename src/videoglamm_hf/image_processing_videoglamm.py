@@ -9,12 +9,12 @@ from transformers.image_processing_utils import BaseImageProcessor
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
-from .explained_loading import check_regular_files, explained
+from .explained_loading import ExplainedLoadingMixin
 from .image_streams import grounding_stream, spatial_stream
 from .options import BOOKKEEPING, check_names, check_return_tensors, check_side, converted
 
 
-class VideoGlammImageProcessor(BaseImageProcessor):
+class VideoGlammImageProcessor(ExplainedLoadingMixin, BaseImageProcessor):
     r"""
     Pixels of pictures, for [`VideoGlammProcessor`].
 
@@ -22,6 +22,7 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         spatial_image_size, grounding_image_size: Input sides of the spatial tower and the pixel decoder, in pixels.
     """
 
+    _called = "image processor"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoImageProcessor"
     model_input_names = ["pixel_values", "grounding_frames", "original_sizes"]
@@ -34,18 +35,6 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         check_side("grounding_image_size", grounding_image_size)
         self.spatial_image_size = spatial_image_size
         self.grounding_image_size = grounding_image_size
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in the base class.
-
-        Raises:
-            CheckpointError: A file is missing, or cannot be used.
-            InputError: An option cannot be as it is; the message names it.
-        """
-        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        with explained(f"The image processor of {pretrained_model_name_or_path}"):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoImageProcessor": AUTO_MAP["AutoImageProcessor"]}}

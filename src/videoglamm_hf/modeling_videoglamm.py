@@ -22,6 +22,7 @@ from .configuration_checks import check_seg_token
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
 from .explained_loading import explained
+from .forward_checks import check_labels, check_mask_labels
 from .generation_checks import check_generation_config
 from .generation_videoglamm import GroundedGenerationMixin
 from .mask_training import MaskLosses, mask_losses
@@ -180,6 +181,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         last_state_only = output_hidden_states is not True and output_hidden_states == -1
         if output_hidden_states is not None and not last_state_only:
             kwargs["output_hidden_states"] = output_hidden_states
+        if labels is not None:
+            check_labels(labels, input_ids, inputs_embeds, self.lm_head.weight.is_meta)
         # A loss is computed by all processes together.
         blank_passes = labels is not None and _several_processes()
         outputs = self.model(
@@ -240,11 +243,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         """The losses of the masks that the [SEG] tokens of a batch prompt, by their names in the output."""
         if input_ids is None or labels is None or frames is None:
             raise InputError("mask_labels need input_ids, labels and grounding_frames.")
-        if not len(mask_labels) == len(frames) == (len(input_ids) if sample_index is None else len(frames)):
-            raise InputError(
-                f"There are {len(mask_labels)} mask_labels and {len(frames)} grounding_frames for {len(input_ids)} "
-                "prompts; give one of each per sample, and sample_index if samples have several prompts."
-            )
+        check_mask_labels(mask_labels, frames, sample_index, len(input_ids))
         config = self.config
         prompts = self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
         # The decoder's forward as a whole: sharded weights are gathered once, however many frames there are.

@@ -18,23 +18,21 @@ from .clip import SampledClip
 from .configuration_videoglamm import AUTO_MAP
 from .encoded_video import EncodedVideo
 from .errors import InputError
-from .explained_loading import check_regular_files, explained
+from .explained_loading import ExplainedLoadingMixin, explained
 from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
-from .options import check_names, check_whole_number, converted
+from .options import check_names, converted
 from .plain_texts import read_texts, visuals_of_texts
-from .processor_options import TEXT_OPTIONS, check_loading_options, merged, options_of, sorted_options
+from .processor_options import TEXT_OPTIONS, check_loading_options, check_processor, merged, options_of, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VideoGlammVideoProcessor
 from .visual_inputs import read_visuals, visual_inputs
 
-_MOST = 2**24  # visual tokens; contexts are smaller
 
-
-class VideoGlammProcessor(ProcessorMixin):
+class VideoGlammProcessor(ExplainedLoadingMixin, ProcessorMixin):
     r"""
     Turns conversations about a video or a picture into inputs of [`VideoGlammForGroundedGeneration`], and what
     it generates into [`GroundedAnswer`]s.
@@ -51,6 +49,7 @@ class VideoGlammProcessor(ProcessorMixin):
         absorbing_tokens: See [`PromptEncoder`].
     """
 
+    _called = "processor"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoProcessor"
     # Frames differ in number from sample to sample.
@@ -72,12 +71,7 @@ class VideoGlammProcessor(ProcessorMixin):
         image_start_end: bool = False,
         absorbing_tokens: Sequence[str] = (),
     ) -> None:
-        if tokenizer is None:
-            raise InputError("The processor has no tokenizer; give one.")
-        for name, count in (("image_seq_length", image_seq_length), ("video_seq_length", video_seq_length)):
-            check_whole_number(name, count, 1, f"it must be a whole number of tokens from 1 to {_MOST}", _MOST)
-        if not isinstance(absorbing_tokens, (list, tuple)) or not all(isinstance(t, str) for t in absorbing_tokens):
-            raise InputError(f"absorbing_tokens is {absorbing_tokens!r:.80}; it must be a list of tokens.")
+        check_processor(tokenizer, image_seq_length, video_seq_length, absorbing_tokens)
         super().__init__(
             image_processor or VideoGlammImageProcessor(),
             video_processor or VideoGlammVideoProcessor(),
@@ -101,18 +95,6 @@ class VideoGlammProcessor(ProcessorMixin):
             # Whether it is one that prompts can be made with.
             self._prompt_encoder()
             _ = tokenizer.model_max_length + tokenizer.pad_token_id
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in the base class.
-
-        Raises:
-            CheckpointError: A file is missing, or cannot be used.
-            InputError: An option cannot be as it is; the message names it.
-        """
-        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        with explained(f"The processor of {pretrained_model_name_or_path}"):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     # AutoVideoProcessor and its base are stand-ins unless torchvision is installed, so neither is asked for here.
 

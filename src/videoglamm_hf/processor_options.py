@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import InputError
-from .options import check_names, check_return_tensors
+from .options import check_names, check_return_tensors, check_whole_number
 from .video_processing_videoglamm import OWN_OPTIONS, VIDEO_OPTIONS, VideoGlammVideosKwargs
 
 # Options of the words of a prompt, with their defaults.
@@ -16,7 +16,19 @@ TEXT_OPTIONS: dict[str, Any] = {
     "max_length": None,
     "return_tensors": "pt",
 }
+_MOST_VISUAL_TOKENS = 2**24  # contexts are smaller
 _GROUPS = {"text_kwargs": tuple(TEXT_OPTIONS), "images_kwargs": (), "videos_kwargs": VIDEO_OPTIONS}
+
+
+def check_processor(tokenizer: Any, image_seq_length: Any, video_seq_length: Any, absorbing_tokens: Any) -> None:
+    """Raises InputError for the first argument of a processor that it cannot have."""
+    if tokenizer is None:
+        raise InputError("The processor has no tokenizer; give one.")
+    for name, count in (("image_seq_length", image_seq_length), ("video_seq_length", video_seq_length)):
+        wanted = f"it must be a whole number of tokens from 1 to {_MOST_VISUAL_TOKENS}"
+        check_whole_number(name, count, 1, wanted, _MOST_VISUAL_TOKENS)
+    if not isinstance(absorbing_tokens, (list, tuple)) or not all(isinstance(t, str) for t in absorbing_tokens):
+        raise InputError(f"absorbing_tokens is {absorbing_tokens!r:.80}; it must be a list of tokens.")
 
 
 def merged(*groups: dict[str, Any]) -> dict[str, Any]:

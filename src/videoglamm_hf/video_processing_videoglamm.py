@@ -19,7 +19,7 @@ from .clip import ArrayClip, Clip, SampledClip
 from .clip_sources import open_clip, sample_clip
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
-from .explained_loading import check_regular_files, explained
+from .explained_loading import ExplainedLoadingMixin
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
@@ -55,7 +55,7 @@ class VideoGlammVideosKwargs(VideosKwargs, total=False):
 OWN_OPTIONS = (*(set(VideoGlammVideosKwargs.__annotations__) - set(VideosKwargs.__annotations__)), "fps")
 
 
-class VideoGlammVideoProcessor(BaseVideoProcessor):
+class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
     r"""
     Frames and pixels of videos, for [`VideoGlammProcessor`].
 
@@ -69,6 +69,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
             the same.
     """
 
+    _called = "video processor"
     _auto_class = "AutoVideoProcessor"
     valid_kwargs = VideoGlammVideosKwargs
     model_input_names = [
@@ -108,18 +109,6 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         self.max_frames = max_frames
         self.decoder = check_decoder(decoder)
         FrameSampling(fps=fps, max_frames=max_frames)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in the base class.
-
-        Raises:
-            CheckpointError: A file is missing, or cannot be used.
-            InputError: An option cannot be as it is; the message names it.
-        """
-        check_regular_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        with explained(f"The video processor of {pretrained_model_name_or_path}"):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "auto_map": {"AutoVideoProcessor": AUTO_MAP["AutoVideoProcessor"]}}
