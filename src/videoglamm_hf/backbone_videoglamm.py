@@ -81,10 +81,13 @@ class VideoGlammPreTrainedModel(ExplainedLoadingMixin, NonReentrantCheckpointing
     accepts_loss_kwargs = False
 
     @staticmethod
-    def _load_pretrained_model(model: nn.Module, state_dict: Any, checkpoint_files: Any, load_config: Any, *rest: Any):
-        # Where transformers has found the files and not yet filled the model.
-        check_weights(model, checkpoint_files or (), load_config.ignore_mismatched_sizes)
-        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, *rest)
+    def _load_pretrained_model(
+        model: nn.Module, state_dict: Any, checkpoint_files: Any, load_config: Any, **adapter: Any
+    ) -> Any:
+        # Where transformers has found the files and not yet filled the model; an adapter fills little of it.
+        if not adapter:
+            check_weights(model, checkpoint_files or (), load_config.ignore_mismatched_sizes)
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, **adapter)
 
     def post_init(self) -> None:
         super().post_init()

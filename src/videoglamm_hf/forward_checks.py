@@ -64,7 +64,7 @@ def check_model_inputs(
             )
     elif isinstance(attention_mask, torch.Tensor) and attention_mask.ndim != 4:
         raise _refused("attention_mask", attention_mask, "[batch, length]")
-    elif _is_plain(attention_mask):
+    elif _is_plain(attention_mask) or not _is_by_layer(attention_mask):
         raise _refused("attention_mask", attention_mask, "a tensor [batch, length]")
     if position_ids is not None:
         if not isinstance(position_ids, torch.Tensor) or position_ids.ndim < 1:
@@ -142,7 +142,8 @@ def check_mask_labels(mask_labels: Any, frames: Any, sample_index: Any, prompts:
             raise _refused(where, masks, "[objects, frames, height, width] without empty sides")
         if not is_tracing() and not ((masks >= -1) & (masks <= 1)).all():
             raise InputError(f"{where} have values other than 1 (object), 0 (background) and -1 (ignored).")
-        if not hasattr(own, "high_resolution") and not hasattr(own, "clip"):
+        # Frame features, and frames that are decoded when they are needed, are no tensors.
+        if isinstance(own, torch.Tensor) or not (hasattr(own, "high_resolution") or hasattr(own, "clip")):
             _check_tensor(f"grounding_frames of sample {i}", own, 4, "uint8 [frames, 3, height, width]", False)
             if own.dtype != torch.uint8 or own.shape[1] != 3 or (len(own) and 0 in own.shape):
                 raise _refused(f"grounding_frames of sample {i}", own, "uint8 [frames, 3, height, width]")
@@ -187,6 +188,11 @@ def _check_sample_index(index: Any, prompts: int, is_meta: bool) -> None:
         raise InputError(f"sample_index has {len(index)} numbers for {prompts} prompts; give one for each.")
     if not (is_meta or is_tracing()) and (bool((index < 0).any()) or bool((index[1:] < index[:-1]).any())):
         raise InputError(f"sample_index is {index.tolist()!r:.80}; the numbers must be from 0 and never decrease.")
+
+
+def _is_by_layer(given: Any) -> bool:
+    """Whether a dict holds a mask for each kind of attention layer; anything that is no dict may be one."""
+    return not isinstance(given, dict) or (bool(given) and all(str(kind).endswith("_attention") for kind in given))
 
 
 def _is_plain(given: Any) -> bool:

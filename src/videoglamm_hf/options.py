@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .errors import InputError
 
 # What saved processors carry beside their options.
@@ -56,6 +58,13 @@ def check_whole_number(name: str, value: Any, least: int, meaning: str, most: fl
         fits = False
     if not fits:
         raise InputError(f"{name} is {value!r:.80}; {meaning}.")
+
+
+def check_switches(**given: Any) -> None:
+    """Raises InputError unless these options, which are on or off, are; None leaves one to its default."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, (bool, int, np.bool_)):
+            raise InputError(f"{name} is {value!r:.80}; it must be True or False.")
 
 
 def check_side(name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ from .explained_loading import ExplainedLoadingMixin, explained
 from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
-from .options import check_names, converted
+from .options import check_names, check_switches, converted
 from .plain_texts import read_texts, visuals_of_texts
 from .processor_options import TEXT_OPTIONS, check_loading_options, check_processor, merged, options_of, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
@@ -205,6 +205,9 @@ class VideoGlammProcessor(ExplainedLoadingMixin, ProcessorMixin):
             raise InputError(f"A conversation is a list of messages, not {type(conversation).__name__}.")
         if not conversation:
             raise InputError("The conversation is empty; give at least one user message.")
+        flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
+        flags |= {"return_assistant_tokens_mask": return_assistant_tokens_mask}
+        check_switches(**flags, tokenize=tokenize, return_dict=return_dict)
         if add_generation_prompt and continue_final_message:
             raise InputError("Give add_generation_prompt or continue_final_message, not both.")
         template = self._template(chat_template)
@@ -429,6 +432,7 @@ class VideoGlammProcessor(ExplainedLoadingMixin, ProcessorMixin):
         """Everything of a batch: token ids, and what its videos and pictures become."""
         videos = dict(videos)
         return_metadata = videos.pop("return_metadata", False)
+        check_switches(return_metadata=return_metadata, lazy=videos.get("lazy"))
         clips = read_visuals(visuals, self.video_processor, videos)
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)

@@ -75,7 +75,8 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
         InputError: If one is unknown, or given twice with different values.
     """
     given = dict(given)
-    if given.pop("load_audio_from_video", None) not in (None, False):
+    load_audio = given.pop("load_audio_from_video", None)
+    if load_audio is not None and load_audio is not False:
         raise InputError("load_audio_from_video cannot be used: the model does not hear.")
     audio = options_of("audio_kwargs", given.pop("audio_kwargs", None))
     check_names(audio, (), "of audio, which the model does not hear")

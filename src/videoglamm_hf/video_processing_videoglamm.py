@@ -30,6 +30,7 @@ from .options import (
     check_names,
     check_return_tensors,
     check_side,
+    check_switches,
     check_whole_number,
     converted,
 )
@@ -147,6 +148,7 @@ class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
             MediaError: The video cannot be read.
         """
         check_names(options, SAMPLING_OPTIONS, "of a video")
+        check_switches(do_sample_frames=do_sample_frames, lazy=lazy)
         if hasattr(source, "tower_indices"):
             check_seen_already({**options, "do_sample_frames": do_sample_frames, "video_metadata": video_metadata})
             return source
@@ -193,7 +195,10 @@ class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
         """
         check_names(options, VIDEO_OPTIONS, "of the video processor")
         check_return_tensors(return_tensors)
+        check_switches(return_metadata=return_metadata)
         videos = video_list(videos)
+        if not videos:
+            raise InputError("There is no video; give at least one.")
         per_video = metadata_of_each(options.pop("video_metadata", None), len(videos))
         clips = [
             self.sample(video, video_metadata=own, **options) for video, own in zip(videos, per_video, strict=True)

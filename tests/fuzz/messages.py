@@ -99,7 +99,7 @@ def array(rng: random.Random, dims: int) -> Any:
     if rng.random() < 0.2:
         made = made[..., ::-1] if made.ndim else made
     if rng.random() < 0.4 and made.dtype.kind in "buif":
-        tensor = torch.from_numpy(made.copy())
+        tensor = torch.from_numpy(np.array(made))
         return rng.choice(
             (tensor, tensor.to(torch.bfloat16), tensor.to_sparse() if tensor.ndim else tensor, tensor.to("meta"))
         )
@@ -221,6 +221,35 @@ def shown(made: Any) -> str:
     return text if len(text) < 300 else text[:300] + "..."
 
 
+CLIP = np.arange(2 * 20 * 30 * 3, dtype=np.int64).astype(np.uint8).reshape(2, 20, 30, 3)
+
+
+def nearly_good(rng: random.Random) -> tuple[list[Any], dict[str, Any]]:
+    """A conversation that would do but for one thing, and options."""
+    kind = rng.choice(("video", "video", "image"))
+    shown_part: dict[str, Any] = {"type": kind, kind: CLIP if kind == "video" else CLIP[0]}
+    words: dict[str, Any] = {"type": "text", "text": "What moves?"}
+    turn: dict[str, Any] = {"role": "user", "content": [shown_part, words]}
+    options: dict[str, Any] = {}
+    way = rng.randrange(8)
+    if way == 0:
+        shown_part[kind] = visual(rng)
+    elif way == 1:
+        name = rng.choice(OPTIONS)
+        shown_part[name] = option(rng, name)
+    elif way <= 4:
+        for name in rng.sample(OPTIONS, rng.choice((1, 1, 2))):
+            options[name] = option(rng, name)
+    elif way == 5:
+        words["text"] = rng.choice(TEXTS)
+    elif way == 6:
+        turn["content"].insert(rng.randrange(3), part(rng))
+    made = [turn]
+    if way == 7:
+        made += [{"role": "assistant", "content": "A disc [SEG]."}, message(rng)]
+    return made, options
+
+
 class Messages:
     """Cases about the processor of a valid model folder."""
 
@@ -230,8 +259,10 @@ class Messages:
     def case(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:
         names = rng.sample(OPTIONS, rng.choice((0, 0, 0, 1, 2)))
         options = {name: option(rng, name) for name in names}
-        if rng.random() < 0.65:
+        if rng.random() < 0.7:
             given: Any = conversation(rng)
+            if rng.random() < 0.6:
+                given, options = nearly_good(rng)
             if rng.random() < 0.15:
                 given = [given, conversation(rng)]
             names = rng.sample(TEMPLATE_OPTIONS, rng.choice((0, 0, 1)))

@@ -31,7 +31,7 @@ from videoglamm_hf.errors import VideoGlammError, is_out_of_memory
 # answered: no error. refused: one of ours. theirs: transformers' own words, before any of our code was asked.
 KINDS = ("answered", "refused", "theirs", "raw", "hang", "memory", "died")
 BAD = ("raw", "hang", "memory", "died")
-CASE_SECONDS = 20
+CASE_SECONDS = 60
 EXTRA_BYTES = 6 * 2**30  # of address space, beyond what the process has when it starts
 PACKAGE = "videoglamm_hf"
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
