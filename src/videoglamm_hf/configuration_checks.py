@@ -23,6 +23,7 @@ _LOSS_WEIGHTS = (
     "iou_loss_weight",
     "object_score_loss_weight",
 )
+_TEMPORAL_NUMBERS = ("rms_norm_eps", "attention_dropout", "layer_scale_init_value", "initializer_range")
 
 # Fields that are whole numbers, with their bounds; a part may lack some.
 _LANGUAGE = {
@@ -34,6 +35,8 @@ _LANGUAGE = {
     "num_key_value_heads": (1, MAX_WIDTH),
     "head_dim": (1, MAX_WIDTH),
     "max_position_embeddings": (1, 2**31),
+    "original_max_position_embeddings": (1, 2**31),
+    "sliding_window": (1, 2**31),
 }
 _TOWER = {
     "hidden_size": (1, MAX_WIDTH),
@@ -156,6 +159,15 @@ def _number_problems(part: Any, where: str, bounds: dict[str, tuple[int, int]]) 
             yield f"{where}{field}", f"is {value:g}, and must be from 0 to 1"
         elif field.endswith(("_eps", "initializer_range")) and value < 0:
             yield f"{where}{field}", f"is {value:g}, and must not be negative"
+    if where and getattr(part, "return_dict", True) is not True:
+        yield (
+            f"{where}return_dict",
+            f"is {part.return_dict!r:.80}, and must be true: outputs of parts are read by name",
+        )
+    for field in ("output_hidden_states", "output_attentions", "use_cache"):
+        value = getattr(part, field, None)
+        if value is not None and not isinstance(value, bool):
+            yield f"{where}{field}", f"is {value!r:.80}, and must be true or false"
     dtype = getattr(part, "dtype", None)
     # Without importing torch: a dtype says whether it has fractions.
     if dtype is not None and not hasattr(dtype, "is_floating_point"):
@@ -179,6 +191,10 @@ def _own_problems(config: Any) -> Iterator[tuple[str, str]]:
         yield "memory_gradient_frames", f"is {frames!r:.80}, and must be a whole number from 0, or null"
     if len({config.seg_token_id, config.image_token_id, config.video_token_id}) < 3:
         yield "seg_token_id, image_token_id, video_token_id", "must be three different ids"
+    for field in _TEMPORAL_NUMBERS:
+        value = getattr(config.temporal_config, field)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            yield f"temporal_config.{field}", f"is {value!r:.80}, and must be a finite number from 0"
     chunk = config.temporal_config.num_frames
     if config.num_tower_frames % chunk:
         yield "num_tower_frames", f"is {config.num_tower_frames}, no multiple of temporal_config.num_frames, {chunk}"

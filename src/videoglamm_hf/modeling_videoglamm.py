@@ -199,6 +199,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             sample_index=sample_index,
             use_cache=use_cache,
             blank_passes=blank_passes,
+            return_dict=True,
             **kwargs,
         )
         states = outputs.last_hidden_state

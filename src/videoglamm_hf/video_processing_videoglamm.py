@@ -153,7 +153,11 @@ class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
             check_seen_already({**options, "do_sample_frames": do_sample_frames, "video_metadata": video_metadata})
             return source
         is_open = hasattr(source, "leaves")
-        clip = source if is_open else open_clip(source, decoder=decoder or self.decoder)
+        clip = (
+            source
+            if is_open
+            else open_clip(source, decoder=self.decoder if decoder is None else check_decoder(decoder))
+        )
         if video_metadata is not None:
             clip = _with_times(clip, video_metadata)
         sampling = self.sampling
