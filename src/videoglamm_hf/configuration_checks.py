@@ -166,7 +166,9 @@ def _number_problems(part: Any, where: str, bounds: dict[str, tuple[int, int]]) 
         )
     for field in ("output_hidden_states", "output_attentions", "use_cache"):
         value = getattr(part, field, None)
-        if value is not None and not isinstance(value, bool):
+        # Which hidden states, where transformers can choose them.
+        several = value if isinstance(value, list) and field == "output_hidden_states" else [value]
+        if value is not None and not all(isinstance(one, int) for one in several):
             yield f"{where}{field}", f"is {value!r:.80}, and must be true or false"
     dtype = getattr(part, "dtype", None)
     # Without importing torch: a dtype says whether it has fractions.
