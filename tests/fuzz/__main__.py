@@ -27,6 +27,7 @@ def main() -> int:
 
     logging.disable(logging.CRITICAL)
     reports = []
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory(prefix="videoglamm-fuzz-") as folder:
         model = valid_model(Path(folder))
         for name in given.names or FUZZERS:
@@ -35,11 +36,10 @@ def main() -> int:
             reports.append(
                 run(name, make(model), given.seed, first=given.first, count=count, minutes=given.minutes, told=told)
             )
-            for offence in reports[-1].offences[: given.shown]:
-                print(offence, flush=True)
-    print(HEADER)
+            print(reports[-1].line(), flush=True)
     for report in reports:
-        print(report.line())
+        for offence in report.offences[: given.shown]:
+            print(offence)
     return int(any(report.kinds[kind] for report in reports for kind in BAD))
 
 

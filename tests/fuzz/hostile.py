@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import random
 from typing import Any
 
@@ -58,9 +59,11 @@ def near(rng: random.Random, old: Any) -> Any:
     if isinstance(old, bool):
         return not old
     if isinstance(old, int):
-        return rng.choice((old + 1, old - 1, old * 2, old // 2, -old, old * 1000, old * 10**9, float(old), str(old)))
+        return rng.choice(
+            (old + 1, old - 1, old * 2, old // 2, -old, old * 1000, old * 10**9, float(min(old, 2**64)), str(old))
+        )
     if isinstance(old, float):
-        return rng.choice((-old, old * 1e9, 0.0, 1.0, int(old), str(old)))
+        return rng.choice((-old, old * 1e9, 0.0, 1.0, int(old) if math.isfinite(old) else 0, str(old)))
     if isinstance(old, str):
         return rng.choice((old + "x", old[:-1], old.upper(), [old], old * 50))
     if isinstance(old, list) and old:
