@@ -44,7 +44,8 @@ def explained(what: str) -> Iterator[None]:
     except OSError as error:
         raise CheckpointFileError(f"{what}: {reason(error)}") from error
     except _OF_CONTENT as error:
-        if is_out_of_memory(error):
+        # The second is about where it is loaded, not what.
+        if is_out_of_memory(error) or "meta device context" in str(error):
             raise
         raise CheckpointError(f"{what} cannot be used: {reason(error)}") from error
     except Exception as error:

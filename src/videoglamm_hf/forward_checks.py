@@ -173,7 +173,8 @@ def _check_visual(config: Any, visual: dict[str, Any], is_meta: bool) -> None:
     ):
         one, two = visual.get(name), visual.get(other)
         counts = [0 if own is None else own.shape[0] for own in (one, two)]
-        if counts[0] != counts[1] and (counts[1] or name == "video_patches"):
+        # Generation drops the spatial stream alone once its frames are in the cache.
+        if counts[0] != counts[1] and (all(counts) or name == "video_patches"):
             raise InputError(f"There are {counts[0]} videos in {name}, but {counts[1]} in {other}; give both of each.")
         if counts[0] and name == "video_patches":
             frames = config.num_tower_frames

@@ -32,7 +32,11 @@ from .video_processing_videoglamm import VideoGlammVideoProcessor
 from .visual_inputs import read_visuals, visual_inputs
 
 
-class VideoGlammProcessor(ExplainedLoadingMixin, ProcessorMixin):
+class ExplainedProcessor(ExplainedLoadingMixin, ProcessorMixin):
+    """A processor of transformers as it is, whose folders are read with our errors."""
+
+
+class VideoGlammProcessor(ExplainedProcessor):
     r"""
     Turns conversations about a video or a picture into inputs of [`VideoGlammForGroundedGeneration`], and what
     it generates into [`GroundedAnswer`]s.
