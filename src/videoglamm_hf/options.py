@@ -6,8 +6,6 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from .errors import InputError
 
 # What saved processors carry beside their options.
@@ -63,7 +61,7 @@ def check_whole_number(name: str, value: Any, least: int, meaning: str, most: fl
 def check_switches(**given: Any) -> None:
     """Raises InputError unless these options, which are on or off, are; None leaves one to its default."""
     for name, value in given.items():
-        if value is not None and not isinstance(value, (bool, int, np.bool_)):
+        if value is not None and not isinstance(value, (bool, int)) and not _is_numpy_bool(value):
             raise InputError(f"{name} is {value!r:.80}; it must be True or False.")
 
 
@@ -97,3 +95,8 @@ def converted(values: dict[str, Any], return_tensors: str | None) -> dict[str, A
         return [of(one) if hasattr(one, "numpy") else one for one in value] if isinstance(value, list) else value
 
     return {name: of(value) for name, value in values.items()}
+
+
+def _is_numpy_bool(value: Any) -> bool:
+    # numpy is not imported for this: the command line's help reads the names above.
+    return getattr(value, "shape", None) == () and str(getattr(value, "dtype", "")) == "bool"
