@@ -27,6 +27,7 @@ from .plain_texts import read_texts, visuals_of_texts
 from .processor_options import TEXT_OPTIONS, check_loading_options, check_processor, merged, options_of, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
+from .tokenizer_checks import check_token_ids
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VideoGlammVideoProcessor
 from .visual_inputs import read_visuals, visual_inputs
@@ -113,6 +114,7 @@ class VideoGlammProcessor(ExplainedProcessor):
         cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
         check_loading_options(kwargs)
+        check_token_ids(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
         return [
             VideoGlammImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
             VideoGlammVideoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),

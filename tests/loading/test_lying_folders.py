@@ -133,6 +133,22 @@ def test_a_damaged_file(folder, name, text):
         load_model(str(folder)) if load is None else load_processor(str(folder))
 
 
+@pytest.mark.parametrize("place", ["vocabulary", "added"])
+@pytest.mark.parametrize("number", [2**31, -1])
+def test_ids_that_no_vocabulary_has(folder, place, number):
+    """The library that reads the file makes room for the largest id: minutes, or all memory."""
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    if place == "vocabulary":
+        content["model"]["vocab"]["<0xDD>"] = number
+    else:
+        content["added_tokens"][-1]["id"] = number
+    path.unlink()
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"has the id {number}, and ids go from 0"):
+        AutoProcessor.from_pretrained(folder)
+
+
 def test_deep_json_and_pipes_and_loops(folder, capsys):
     (folder / "config.json").write_bytes(b"[" * 100_000)
     with pytest.raises(InputError, match="recursion"):
