@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.conftest import force_seg
+from tests.conftest import ForceTokens, force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import CheckpointError, InputError
 
@@ -52,6 +52,22 @@ def test_a_weight_is_named(model, changed, ask, weight, number):
     changed(weight, float(number))
     with pytest.raises(CheckpointError, match=f"weight {weight} holds NaN or infinite"):
         generate(model, ask(video=CLIP))
+
+
+@pytest.mark.parametrize("options", [{}, {"return_masks": False}, {"num_beams": 2}, {"do_sample": True}])
+def test_a_word_that_spoils_later_steps_is_noticed(model, changed, ask, options):
+    """The embedding of a word the model says itself: the first step knows nothing of it."""
+    inputs = ask(video=CLIP)
+    first = generate(model, inputs, return_masks=False)[0, inputs["input_ids"].shape[1]]
+    forced = ForceTokens({0: int(first)}, inputs["input_ids"].shape[1])
+    name = next(n for n, _ in model.named_parameters() if n.endswith("embed_tokens.weight"))
+    rows = model.get_parameter(name).detach().clone()
+    rows[first] = float("nan")
+    changed(name, 0.0)
+    with torch.no_grad():
+        model.get_parameter(name).copy_(rows)
+    with pytest.raises(CheckpointError, match=f"weight {name} holds NaN"):
+        model.generate(**inputs, logits_processor=[forced], max_new_tokens=4, **{"do_sample": False, **options})
 
 
 @pytest.mark.parametrize("return_masks", [True, False])

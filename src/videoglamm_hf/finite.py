@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,26 +16,38 @@ class NotFiniteError(InputError):
     """Something computed holds NaN or infinite numbers; where they come from is not known yet."""
 
 
-class FiniteStart(LogitsProcessor):
-    """Looks at the logits of the first step, before any other processor, and lets them through as they are.
+class FiniteWords(LogitsProcessor):
+    """Looks at the logits of every step, before any other processor.
 
-    Whatever is wrong with weights or prompt shows there; once, for looking waits for the device.
+    On a CPU what is not finite raises at once. An accelerator is not waited for: such logits become zeros there, for
+    sampling from them would end the process, and [`explained_by`] looks when the words are done.
 
     Raises:
-        NotFiniteError: If one of them is NaN or infinite.
+        NotFiniteError: If logits are NaN or infinite.
     """
 
     def __init__(self) -> None:
-        self._seen = False
+        self._bad: torch.Tensor | None = None
+        if (started := _STARTED.get()) is not None:
+            started.append(self)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if not self._seen:
-            self._seen = True
-            # Of a draft's words, some may have been ruled out before.
-            nothing = torch.isneginf(scores).all(dim=-1).any()
-            if torch.isnan(scores).any() or torch.isposinf(scores).any() or nothing:
-                raise NotFiniteError("Some of the logits of the first word are NaN or infinite.")
-        return scores
+        # Of a draft's words, some may have been ruled out before: minus infinity is wrong only for all of them.
+        bad = torch.isnan(scores) | torch.isposinf(scores) | torch.isneginf(scores).all(dim=-1, keepdim=True)
+        self._bad = bad.any() if self._bad is None else self._bad | bad.any()
+        if scores.device.type == "cpu":
+            self.check()
+            return scores
+        return scores.masked_fill(bad, 0)
+
+    def check(self) -> None:
+        """Raises NotFiniteError if any step's were not finite; waits for the device."""
+        if self._bad is not None and bool(self._bad):
+            raise NotFiniteError("Some of the logits of the words are NaN or infinite.")
+
+
+# The processors of the generation that runs.
+_STARTED: ContextVar[list[FiniteWords] | None] = ContextVar("started", default=None)
 
 
 def check_finite(tensor: torch.Tensor, what: str) -> None:
@@ -59,10 +72,16 @@ def explained_by(inputs: Mapping[str, Any], model: nn.Module) -> Iterator[None]:
         InputError: For an input, or numbers that grew too large on the way.
         CheckpointError: For a weight.
     """
+    started: list[FiniteWords] = []
+    token = _STARTED.set(started)
     try:
         yield
+        for processor in started:
+            processor.check()
     except NotFiniteError as error:
         raise _explained(error, inputs, model) from error
+    finally:
+        _STARTED.reset(token)
 
 
 def _explained(error: NotFiniteError, inputs: Mapping[str, Any], model: nn.Module) -> VideoGlammError:

@@ -21,7 +21,7 @@ from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_t
 from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
 from .fingerprints import fingerprints
-from .finite import FiniteStart, check_finite, explained_by
+from .finite import FiniteWords, check_finite, explained_by
 from .generation_output import VideoGlammGenerateOutput
 from .mask_collection import collect_masks
 from .prompt_padding import padded_on_the_left
@@ -317,7 +317,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         """Hides the placeholders, which lie beyond the vocabulary, from processors that look up token ids."""
-        processors = [FiniteStart(), *super()._get_logits_processor(*args, **kwargs)]
+        processors = [FiniteWords(), *super()._get_logits_processor(*args, **kwargs)]
         return _WithoutPlaceholders(processors, self.config.text_config.vocab_size)
 
     def _update_model_kwargs_for_generation(self, outputs: ModelOutput, *args: Any, **kwargs: Any) -> dict[str, Any]:

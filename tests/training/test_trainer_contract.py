@@ -85,6 +85,16 @@ def test_several_evaluation_sets(trainer):
     assert {"eval_a_loss", "eval_b_loss", "eval_a_j", "eval_b_j"} <= set(scores)
 
 
+def test_the_processor_is_the_collators(model, processor, collate, tmp_path):
+    data = Samples([video_sample(1)])
+    trainer = VideoGlammTrainer(
+        model, arguments(tmp_path), data_collator=collate, eval_dataset=data, grounded_samples=1
+    )
+    assert trainer.processing_class is processor and "eval_j" in trainer.evaluate()
+    with pytest.raises(InputError, match="processing_class=processor"):
+        VideoGlammTrainer(model, arguments(tmp_path), data_collator=lambda samples: {}, eval_dataset=data)
+
+
 def test_label_smoothing_smooths_words_and_keeps_masks(trainer, model, collate):
     batch = collate([video_sample(1), video_sample(2)])
     with torch.no_grad():

@@ -11,7 +11,7 @@ def mask_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """How well the masks of the true words agree with the ground truth.
 
     The words are those of the sample, as in the loss; `eval_miou` and so on, of [`VideoGlammTrainer`], are about
-    answers the model generates itself.
+    answers the model generates itself. Not for `batch_eval_metrics`, which hands over a batch at a time.
 
     Args:
         prediction: As [`VideoGlammTrainer`] hands it over: masks (bool `[N, T, H, W]`) and ground truth (int8, of the

@@ -52,7 +52,10 @@ class VideoGlammTrainer(Trainer):
         drawn_samples: How many of these are drawn.
         max_new_tokens: Of every answer.
 
-    The other arguments are `Trainer`'s; `processing_class` must be the [`VideoGlammProcessor`].
+    The other arguments are `Trainer`'s; `processing_class` is the [`VideoGlammProcessor`], by default the collator's.
+
+    Raises:
+        InputError: If samples are to be answered and there is no processor.
     """
 
     def __init__(
@@ -64,6 +67,13 @@ class VideoGlammTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if self.processing_class is None:
+            self.processing_class = getattr(self.data_collator, "processor", None)
+        if grounded_samples and self.eval_dataset is not None and not hasattr(self.processing_class, "tokenizer"):
+            raise InputError(
+                "Samples of the evaluation set are answered, which takes a processor: pass processing_class=processor "
+                "or grounded_samples=0."
+            )
         self.grounded_samples, self.drawn_samples = grounded_samples, drawn_samples
         self.max_new_tokens = max_new_tokens
         self._parts: dict[str, list[torch.Tensor]] = defaultdict(list)
@@ -191,7 +201,7 @@ class VideoGlammTrainer(Trainer):
         dataset = eval_dataset if eval_dataset is not None else self.eval_dataset
         if isinstance(dataset, str):  # Trainer's name for one of several
             dataset = self.eval_dataset[dataset]
-        if self.grounded_samples and not isinstance(dataset, dict):
+        if self.grounded_samples and hasattr(self.processing_class, "tokenizer") and not isinstance(dataset, dict):
             scores = self.score_grounding(dataset, metric_key_prefix)
             metrics |= scores
             self.log(scores)
