@@ -45,6 +45,7 @@ class PacketIndex:
     keys: list[int]  # presentation times of frames that decode without others, sorted
     timed: bool  # whether the times of decoded frames can be relied on
     time_base: Fraction  # seconds of one unit of the presentation times
+    start: float  # when the first frame appears by the file's own clock, in seconds
     seconds: list[float]  # when each frame appears, from 0; by the rate where no times can be relied on
     duration: float  # when the last one leaves the screen
     pixel_aspect: float  # width of a pixel over its height
@@ -111,6 +112,7 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         sorted(keys) if relied_on else [],
         timed,
         time_base,
+        float(distinct[0] * time_base) if distinct else 0.0,
         seconds,
         seconds[-1] + (last or 1 / _usable(rate)),
         aspect,

@@ -217,12 +217,12 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         """What is known of a video and what was taken of it, by the names of transformers' `VideoMetadata`."""
         height, width = clip.size
         return {
-            "total_num_frames": len(clip.clip),
+            "total_num_frames": clip.clip.total,
             "fps": clip.clip.rate,
             "width": width,
             "height": height,
             "duration": clip.clip.duration,
-            "frames_indices": list(clip.indices),
+            "frames_indices": clip.numbers,
         }
 
     def grounding_frames(self, clip: SampledClip, lazy: bool = False) -> torch.Tensor | LazyGroundingFrames:
