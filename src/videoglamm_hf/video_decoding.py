@@ -69,9 +69,9 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
     keys: list[int] = []
     lasting: dict[int, int] = {}
     timed, stand_alone = True, probe
-    with _opened(path, name) as (container, stream):
+    with opened_video(path, name) as (container, stream):
         last = -math.inf
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             if packet.size and not packet.is_discard:
                 stamps.append(packet.pts)
                 if packet.pts is not None:
@@ -166,7 +166,7 @@ def _decode(
     seconds: list[float | None] = []
     places: list[int] = []
     wanted = [index.stamps[p] for p in positions] if index.stamps else positions
-    with _opened(path, name) as (container, stream):
+    with opened_video(path, name) as (container, stream):
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
             width = _display_width(frame.width, index.pixel_aspect)
             check_pixels(name, max(width, frame.width), frame.height)
@@ -195,7 +195,8 @@ def _decode(
 
 
 @contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def opened_video(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """A file with its video stream; formats that open other files are refused."""
     try:  # by its absolute path, for a colon in a relative one could look like a protocol
         container = av.open(
             str(path.absolute()),
@@ -267,11 +268,11 @@ def _key_to_jump_to(keys: list[int], target: int, place: int) -> int | None:
     return keys[at] if at > 0 and keys[at] > place else None
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+def packets_of(container: av.container.InputContainer, *streams: av.stream.Stream) -> Iterator[av.Packet]:
     """The packets from the current position to the end, or to where the file breaks off."""
     while True:
         try:
-            yield from container.demux(stream)
+            yield from container.demux(*streams)
         except IndexError:  # PyAV's way of meeting a track that only begins here; the next packet is fine
             continue
         except av.error.FFmpegError:
@@ -281,7 +282,7 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
 
 def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """Frames from the current position on, skipping packets that cannot be decoded."""
-    for packet in _packets(container, stream):
+    for packet in packets_of(container, stream):
         with contextlib.suppress(av.error.FFmpegError):
             yield from packet.decode()
 
