@@ -49,9 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         colors = object_colors(len(answer.masks))
         words = colored_answer(answer.text, [(p.start, p.end) for p in named], [colors[p.object_index] for p in named])
         print(f"\n  {question}\n  {words}")
-        print(
-            f"  {counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}: {folder}/overlay.mp4, {folder}/preview.png"
-        )
+        found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
+        print(f"  {found}: {folder}/overlay.mp4, {folder}/preview.png")
 
 
 if __name__ == "__main__":

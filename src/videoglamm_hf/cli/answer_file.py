@@ -137,10 +137,8 @@ def _contradictions(document: dict[str, Any]) -> Iterator[Problem]:
         if document["text"][phrase["start"] : phrase["end"]] != phrase["text"]:
             yield f"phrases[{i}]", f"is not what the text says from {phrase['start']} to {phrase['end']}"
         if phrase["object_index"] is not None and phrase["object_index"] >= len(objects):
-            yield (
-                f"phrases[{i}].object_index",
-                f"is {phrase['object_index']}, but there {'is' if len(objects) == 1 else 'are'} {counted(len(objects), 'object')}",
-            )
+            found = f"is {phrase['object_index']}, beyond {counted(len(objects), 'object')}"
+            yield f"phrases[{i}].object_index", found
     for i, entry in enumerate(objects):
         if entry["index"] != i:
             yield f"objects[{i}].index", f"must be {i}, not {entry['index']}"

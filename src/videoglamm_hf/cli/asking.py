@@ -34,7 +34,7 @@ class _TokenProgress(BaseStreamer):
     """Counts generated tokens; the first call of a streamer is the prompt."""
 
     def __init__(self, shown: bool) -> None:
-        self.bar = tqdm(desc="answering", unit="token", leave=False, disable=not shown)
+        self.bar = tqdm(desc="answering", unit="token", leave=False, disable=None if shown else True)
         self.seen_prompt = False
 
     def put(self, value: torch.Tensor) -> None:
@@ -54,7 +54,9 @@ class _FrameProgress:
 
     def update(self, _: Any = None) -> None:
         if self.bar is None:
-            self.bar = tqdm(desc="segmenting", total=self.total, unit="frame", leave=False, disable=not self.shown)
+            self.bar = tqdm(
+                desc="segmenting", total=self.total, unit="frame", leave=False, disable=None if self.shown else True
+            )
         self.bar.update()
 
     def close(self) -> None:
@@ -99,7 +101,8 @@ def ask(
     tracking: dict[str, Any] | None = None,
     **generate_options: Any,
 ) -> GroundedAnswer:
-    """One question about one clip, with a progress bar for words and then one for masks unless `progress` is false.
+    """One question about one clip, with a progress bar for words and then one for masks on a terminal, unless
+    `progress` is false.
 
     Args:
         bounded: Keep frames and masks of a long clip out of memory: frames are decoded when they are needed, and the
@@ -186,7 +189,7 @@ def write_answer(
             total=len(clip),
             unit="frame",
             leave=False,
-            disable=not progress,
+            disable=None if progress else True,
         )
         source = clip.clip
         like = {"tick": source.tick, "start": source.start, "sound": source.path} if like_source else {}
