@@ -12,6 +12,7 @@ from ..errors import InputError, ResourceError, is_out_of_memory
 from ..processing_videoglamm import VideoGlammProcessor
 from .choices import QUANTIZATIONS
 from .memory_estimate import weight_bytes
+from .names import check_model_name
 
 
 def quantization_config(name: str) -> BitsAndBytesConfig | None:
@@ -39,6 +40,7 @@ def load_config(folder: str, quantization: str = "none") -> Any:
     Raises:
         InputError: If there is no such model, or its weights are quantised and would be quantised again.
     """
+    check_model_name(folder, file="config.json")
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
@@ -59,6 +61,7 @@ def load_processor(folder: str) -> VideoGlammProcessor:
     Raises:
         InputError: If the folder or Hub id holds no VideoGLaMM model.
     """
+    check_model_name(folder)
     try:
         processor = AutoProcessor.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
