@@ -39,6 +39,10 @@ class FrameSampling:
     end_time: float | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "ndim", None) == 0:  # a scalar of NumPy or PyTorch
+                object.__setattr__(self, field.name, value.item())
         if self.fps is not None:
             check_number("fps", self.fps, above=0)
         for option in ("num_frames", "max_frames"):

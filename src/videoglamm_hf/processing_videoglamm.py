@@ -163,9 +163,10 @@ class VideoGlammProcessor(ProcessorMixin):
 
         Args:
             conversation: Messages `{"role": "user" | "assistant" | "system", "content": str | parts}`; a part
-                is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url": ...}` or
-                `{"type": "image", "image" | "path" | "url": ...}`; also objects with these fields, and OpenAI's
-                `{"type": "image_url", "image_url": {"url": ...}}`. A video is what
+                is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url" | "base64": ...}` or
+                `{"type": "image", "image" | "path" | "url" | "base64": ...}`; also objects with these fields, and
+                `{"type": "image_url", "image_url": {"url": ...}}`, `video_url` alike. Without `tokenize` a video or
+                picture need not say what it is. A video is what
                 [`~clip_sources.open_clip`] takes, a clip, or an [`EncodedVideo`], which is not decoded or seen
                 again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
                 `end_time`; None means not given). At most one video or picture per conversation; it is moved to the
@@ -210,7 +211,8 @@ class VideoGlammProcessor(ProcessorMixin):
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
         text, videos = sorted_options(merged(processor_kwargs or {}, kwargs), extra=sorted(variables))
         batched = isinstance(conversation[0], (list, tuple))
-        conversations = [checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
+        given_ones = enumerate(conversation if batched else [conversation])
+        conversations = [checked_messages(c, i, need_sources=tokenize) for i, c in given_ones]
         rendered = [
             render_messages(messages, template, add_generation_prompt=add_generation_prompt, **given)
             for messages in conversations

@@ -22,6 +22,7 @@ from .errors import InputError
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
+from .media_files import holds_file
 from .options import BOOKKEEPING, check_decoder, check_names, check_return_tensors, converted
 
 # What `preprocess` takes beside the videos.
@@ -267,9 +268,14 @@ def video_list(videos: Any) -> list[Any]:
 def is_one_video(videos: Any) -> bool:
     """Whether `videos` is a single video: anything but a list, or a list of frames."""
     if not isinstance(videos, (list, tuple)):
-        return getattr(videos, "ndim", 4) == 4
+        return getattr(videos, "ndim", 4) != 5
     first = videos[0] if len(videos) else None
-    pathlike = isinstance(first, (str, list, tuple)) or hasattr(first, "__fspath__") or hasattr(first, "seconds")
+    pathlike = (
+        isinstance(first, (str, list, tuple))
+        or holds_file(first)
+        or hasattr(first, "__fspath__")
+        or hasattr(first, "seconds")
+    )
     return not pathlike and getattr(first, "ndim", 3) == 3
 
 

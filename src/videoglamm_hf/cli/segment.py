@@ -13,7 +13,7 @@ from ..clip import SampledClip
 from ..errors import InputError, OutputError, ResourceError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_config, load_model, load_processor
-from ..media_files import is_url, short_name
+from ..media_files import is_url, short_name, without_file_scheme
 from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.colors import object_colors
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         say("no --model: taking the small one that ships, which knows coloured shapes only", arguments.quiet)
         arguments.model = str(TINY_MODEL)
+    arguments.video = without_file_scheme(arguments.video)
     folder = Path(arguments.video)
     videos = find_videos(folder) if os.path.isdir(folder) else []
     with library_bars(shows_progress(arguments.quiet)):

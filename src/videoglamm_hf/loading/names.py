@@ -24,4 +24,6 @@ def check_model_name(name: str, file: str | None = None) -> None:
     if os.path.exists(name):
         raise InputError(f"{name} is a file, no folder of a model; {advice} (USER/NAME).")
     if not _HUB_ID.fullmatch(name):
-        raise InputError(f"{name} cannot be loaded as a VideoGLaMM model: there is no folder of that name; {advice} (USER/NAME).")
+        raise InputError(
+            f"{name} cannot be loaded as a VideoGLaMM model: there is no folder of that name; {advice} (USER/NAME)."
+        )
