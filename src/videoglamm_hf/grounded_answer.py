@@ -38,8 +38,8 @@ class GroundedAnswer:
         phrases: Phrases of `text` with their character spans and the object each names.
         masks: bool `[num_objects, T, H, W]` at the video's own size.
         object_scores: float32 `[num_objects, T]`, logits of the object being in the frame.
-        iou_scores: float32 `[num_objects, T]`, predicted IoU of each mask.
         timestamps: Seconds of each frame, `[T]`.
+        iou_scores: float32 `[num_objects, T]`, predicted IoU of each mask; None if the output has none.
         finish_reason: `"stop"` if the answer is complete, `"length"` if it was cut at the limit on its length (more
             objects might have followed); None if that is not known.
     """
@@ -49,8 +49,8 @@ class GroundedAnswer:
     phrases: list[Phrase]
     masks: torch.Tensor
     object_scores: torch.Tensor
-    iou_scores: torch.Tensor
     timestamps: list[float]
+    iou_scores: torch.Tensor | None = None
     finish_reason: str | None = None
 
     __repr__ = short_repr
@@ -78,8 +78,9 @@ def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list
     for row, sequence in enumerate(output.sequences):
         raw, masks = decode(sequence[output.prompt_length :]).strip(), output.masks[row]
         text, phrases = parse_grounded_text(raw, len(masks))
-        scores, ious, times = output.object_scores[row], output.iou_scores[row], list(output.frame_timestamps[row])
-        answers.append(GroundedAnswer(text, raw, phrases, masks, scores, ious, times, reasons[row]))
+        scores, times = output.object_scores[row], list(output.frame_timestamps[row])
+        ious = None if output.iou_scores is None else output.iou_scores[row]
+        answers.append(GroundedAnswer(text, raw, phrases, masks, scores, times, ious, reasons[row]))
     return answers
 
 

@@ -368,7 +368,7 @@ def test_bad_pictures_in_memory_are_explained(picture):
 def test_content_that_is_no_media_is_explained(read, content):
     if hasattr(content, "seek"):
         content.seek(0)
-    with pytest.raises(MediaError, match="bytes|BytesIO|bytearray|StringIO"):
+    with pytest.raises(MediaError, match=r"bytes|BytesIO|bytearray|StringIO"):
         read(content)
 
 

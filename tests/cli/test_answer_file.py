@@ -25,7 +25,7 @@ def an_answer(objects: int = 2, length: int = 3, **changes) -> GroundedAnswer:
     if objects:
         scores[0, 0], ious[0, 0] = -1, 0.1
     phrases = [Phrase("A cat", 0, 5, 0), Phrase("dog", 9, 12, 1)][:objects]
-    answer = GroundedAnswer("A cat, a dog.", "raw", phrases, masks, scores, ious, [0.0, 1.0, 2.0], "stop")
+    answer = GroundedAnswer("A cat, a dog.", "raw", phrases, masks, scores, [0.0, 1.0, 2.0], ious, "stop")
     for name, value in changes.items():
         setattr(answer, name, value)
     return answer
