@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from videoglamm_hf import InputError
+from videoglamm_hf.data.jsonl_lines import located
 from videoglamm_hf.loading.models import load_processor
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
@@ -104,6 +105,10 @@ def test_parts_as_other_interfaces_name_them(processor, files):
             assert_same(asked(processor, given), expected)
             assert_same(asked(processor, {**given, f"{kind}_url": source}), expected)
         assert_same(asked(processor, {"type": kind, "base64": data_url(path, "").partition(",")[2]}), expected)
+
+
+def test_a_file_url_in_a_jsonl_file_is_not_below_its_folder(files):
+    assert located(files.video.as_uri(), Path("elsewhere")) == str(files.video)
 
 
 @pytest.mark.parametrize("kind", ["video", "image"])
