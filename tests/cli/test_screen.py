@@ -1,8 +1,10 @@
 """What the command line shows beside results, and how it words them."""
 
 import io
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,9 @@ def test_answers_that_are_not_whole_are_told_in_a_sentence(segment, capsys):
     assert printed.err.count("\n") == 1 and "cut at max_new_tokens" in printed.err and "no objects" in printed.err
     assert cli.main([*segment, "--max-new-tokens", "1"]) == 0
     assert "no objects in " in capsys.readouterr().out
+    document = json.loads((Path(segment[4]) / "answer.json").read_text())
+    assert document["finish_reason"] == "length" and document["objects"] == [] and "no objects" in document["note"]
+    assert cli.main(["check-answer", str(Path(segment[4]) / "answer.json")]) == 0
 
 
 def test_options_reach_what_takes_them(segment, monkeypatch):
