@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo test test-oldest test-newest parity bench quality style clean
+.PHONY: demo test test-oldest test-newest parity fuzz bench quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -48,6 +48,11 @@ test-newest:
 
 parity: $(VENV)/.installed
 	$(PY) -m pytest -q tests/parity
+
+# Hostile inputs, seeded: `make fuzz SEED=7`, `make fuzz FUZZERS=models MINUTES=10`, `make fuzz COUNT=100`.
+SEED ?= 0
+fuzz: $(VENV)/.installed
+	$(ONE_THREAD) $(PY) -m tests.fuzz $(FUZZERS) --seed $(SEED) $(if $(COUNT),--count $(COUNT)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(VENV)/.installed
 	$(PY) benchmarks/run_all.py

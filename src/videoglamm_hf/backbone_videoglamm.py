@@ -20,11 +20,14 @@ from transformers.utils.import_utils import is_tracing
 from .configuration_videoglamm import VideoGlammConfig
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES
 from .errors import InputError
+from .explained_loading import ExplainedLoadingMixin, explained
+from .forward_checks import check_model_inputs, check_tower_frames, count_samples, refuse_inner_states
 from .gradient_checkpointing import NonReentrantCheckpointingMixin
 from .modeling_internvideo2 import InternVideo2Model
 from .placement import computing_device
 from .short_repr import short_repr
 from .transformers_versions import CACHE
+from .weight_checks import check_weights
 
 
 @dataclass(repr=False)
@@ -56,7 +59,8 @@ class VideoGlammMLP(nn.Module):
         return self.linear_2(self.activation(self.linear_1(hidden_states)))
 
 
-class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel):
+class VideoGlammPreTrainedModel(ExplainedLoadingMixin, NonReentrantCheckpointingMixin, PreTrainedModel):
+    _called = "weights"
     config_class = VideoGlammConfig
     config: VideoGlammConfig
     base_model_prefix = "model"
@@ -76,6 +80,15 @@ class VideoGlammPreTrainedModel(NonReentrantCheckpointingMixin, PreTrainedModel)
     # The loss is a mean of its micro-batch: Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
 
+    @staticmethod
+    def _load_pretrained_model(
+        model: nn.Module, state_dict: Any, checkpoint_files: Any, load_config: Any, **adapter: Any
+    ) -> Any:
+        # Where transformers has found the files and not yet filled the model; an adapter fills little of it.
+        if not adapter:
+            check_weights(model, checkpoint_files or (), load_config.ignore_mismatched_sizes)
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, load_config, **adapter)
+
     def post_init(self) -> None:
         super().post_init()
         # Every part adds its own; accelerate's FSDP refuses a name that no module has (CLIP's text embeddings).
@@ -94,15 +107,19 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
     def __init__(self, config: VideoGlammConfig) -> None:
         super().__init__(config)
         width = config.text_config.hidden_size
-        self.spatial_tower = AutoModel.from_config(config.spatial_config)
-        self.temporal_tower = InternVideo2Model._from_config(config.temporal_config)
-        self.spatial_projector = VideoGlammMLP(
-            config.spatial_config.hidden_size, width, width, config.projector_hidden_act
-        )
-        self.temporal_projector = VideoGlammMLP(
-            config.temporal_config.hidden_size, width, width, config.projector_hidden_act
-        )
-        self.language_model = AutoModel.from_config(config.text_config)
+        with explained("spatial_config"):
+            self.spatial_tower = AutoModel.from_config(config.spatial_config)
+        with explained("temporal_config"):
+            self.temporal_tower = InternVideo2Model._from_config(config.temporal_config)
+        with explained("projector_hidden_act"):
+            self.spatial_projector = VideoGlammMLP(
+                config.spatial_config.hidden_size, width, width, config.projector_hidden_act
+            )
+            self.temporal_projector = VideoGlammMLP(
+                config.temporal_config.hidden_size, width, width, config.projector_hidden_act
+            )
+        with explained("text_config"):
+            self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -128,7 +145,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         Raises:
             InputError: If hidden states or attentions are asked for, which the towers themselves give.
         """
-        _refuse_inner_states(output_hidden_states, output_attentions)
+        refuse_inner_states(output_hidden_states, output_attentions)
         patches = self._spatial_patches(pixel_values)
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=self.spatial_projector(patches))
 
@@ -156,7 +173,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
             InputError: If the number of frames is not the configured one, or hidden states or attentions are asked
                 for, which the towers themselves give.
         """
-        _refuse_inner_states(output_hidden_states, output_attentions)
+        refuse_inner_states(output_hidden_states, output_attentions)
         patches = self.encode_towers(None, pixel_values_videos, temporal_pixel_values_videos)
         return BaseModelOutputWithPooling(pooler_output=self.project(patches)[1])
 
@@ -185,7 +202,7 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if pixel_values is not None:
             patches["image_patches"] = self._spatial_patches(pixel_values)
         if pixel_values_videos is not None:
-            self._check_frames(pixel_values_videos, temporal_pixel_values_videos)
+            check_tower_frames(self.config.num_tower_frames, pixel_values_videos, temporal_pixel_values_videos)
             # One video fills a CPU; more at a time only cost its allocator. A graph is to fit any number of them.
             one_by_one = pixel_values_videos.device.type == "cpu" and not one_pass and not is_tracing()
             at_once = 1 if one_by_one else pixel_values_videos.shape[0]
@@ -206,19 +223,6 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         if "video_patches" in patches:
             videos = self._video_tokens(patches["video_patches"], patches["temporal_video_patches"])
         return images, videos
-
-    def _check_frames(self, spatial: torch.Tensor, temporal: torch.Tensor | None) -> None:
-        if temporal is None:
-            raise InputError(
-                "temporal_pixel_values_videos are missing beside pixel_values_videos; pass everything the processor "
-                "returned."
-            )
-        wanted = self.config.num_tower_frames
-        if spatial.shape[1] != wanted or temporal.shape[1] != wanted:
-            raise InputError(
-                f"The towers take {wanted} frames of a video, got {spatial.shape[1]} in the spatial and "
-                f"{temporal.shape[1]} in the temporal stream."
-            )
 
     def _video_tokens(self, spatial: torch.Tensor, temporal: torch.Tensor) -> torch.Tensor:
         """Visual tokens `[V, video_seq_length, D]` of both towers' patches `[V, F, P, C]`."""
@@ -275,7 +279,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         config = self.config
         image_mask, video_mask = input_ids == config.image_token_id, input_ids == config.video_token_id
         # Placeholders lie beyond the embedding table; any row will do, it is overwritten.
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(image_mask | video_mask, 0))
+        words = input_ids.masked_fill(image_mask | video_mask, 0)
+        rows = self.get_input_embeddings().num_embeddings
+        torch_compilable_check(
+            ((words >= 0) & (words < rows)).all(),
+            lambda: f"A token id is not from 0 to {rows - 1}; the tokenizer is not this model's.",
+            InputError,
+        )
+        embeds = self.get_input_embeddings()(words)
         for kind, mask, features in (("image", image_mask, image_features), ("video", video_mask, video_features)):
             count = 0 if features is None else features.shape[0] * features.shape[1]
             torch_compilable_check(
@@ -328,21 +339,22 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
+        pixels = {
+            "pixel_values": pixel_values,
+            "pixel_values_videos": pixel_values_videos,
+            "temporal_pixel_values_videos": temporal_pixel_values_videos,
+        }
+        patches = {
+            "image_patches": image_patches,
+            "video_patches": video_patches,
+            "temporal_video_patches": temporal_video_patches,
+        }
+        tokens = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
+        tokens |= {"position_ids": position_ids, "sample_index": sample_index}
+        check_model_inputs(self.config, self.spatial_projector.linear_1.weight.is_meta, **tokens, **pixels, **patches)
         image_features = video_features = None
         if inputs_embeds is None:
-            image_features, video_features, blank = self._visual_tokens(
-                {
-                    "pixel_values": pixel_values,
-                    "pixel_values_videos": pixel_values_videos,
-                    "temporal_pixel_values_videos": temporal_pixel_values_videos,
-                },
-                {
-                    "image_patches": image_patches,
-                    "video_patches": video_patches,
-                    "temporal_video_patches": temporal_video_patches,
-                },
-                blank_passes,
-            )
+            image_features, video_features, blank = self._visual_tokens(pixels, patches, blank_passes)
             inputs_embeds = self.embed_inputs(
                 input_ids, *self.one_per_prompt(image_features, video_features, input_ids, sample_index)
             )
@@ -403,9 +415,14 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
     ) -> list[torch.Tensor | None]:
         """Visual tokens `[I, n, D]` and `[V, n, D]`, repeated for every prompt about the same picture or video."""
         config, repeated = self.config, []
-        for features, token_id in ((image_features, config.image_token_id), (video_features, config.video_token_id)):
+        for kind, features, token_id in (
+            ("image", image_features, config.image_token_id),
+            ("video", video_features, config.video_token_id),
+        ):
             if features is not None and sample_index is not None:
-                samples = sample_index[(input_ids == token_id).any(dim=1)]
+                having = (input_ids == token_id).any(dim=1)
+                count_samples(sample_index, having, features, kind)
+                samples = sample_index[having]
                 features = features[torch.unique_consecutive(samples, return_inverse=True)[1]]
             repeated.append(features)
         return repeated
@@ -429,14 +446,6 @@ class VideoGlammModel(VideoGlammPreTrainedModel):
         ).last_hidden_state
         # The class token, one per chunk of frames, is dropped.
         return states[:, 1:].unflatten(1, (num_frames, -1)).flatten(0, 1)
-
-
-def _refuse_inner_states(output_hidden_states: bool, output_attentions: bool) -> None:
-    if output_hidden_states or output_attentions:
-        raise InputError(
-            "output_hidden_states and output_attentions are not given with visual tokens: the towers run only "
-            "as far as needed; call spatial_tower or temporal_tower with them."
-        )
 
 
 def _pool_tokens(tokens: torch.Tensor, size: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError, meta
+from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from .errors import InputError
@@ -88,6 +88,9 @@ def render_messages(
 
     Returns:
         `(text, role, is_answer)` triples in order; `role` is who typed the text, None for the template.
+
+    Raises:
+        InputError: The template refuses the conversation, or fails.
     """
     typed: list[tuple[str, str]] = []
     stand_ins = []
@@ -102,13 +105,17 @@ def render_messages(
                 content.append({"type": part["type"]})
         stand_ins.append({"role": message["role"], "content": content})
     marked = marks_answers(chat_template)
-    rendered, spans = render_jinja_template(
-        conversations=[stand_ins],
-        chat_template=chat_template,
-        add_generation_prompt=add_generation_prompt,
-        return_assistant_tokens_mask=marked,
-        **template_kwargs,
-    )
+    try:
+        rendered, spans = render_jinja_template(
+            conversations=[stand_ins],
+            chat_template=chat_template,
+            add_generation_prompt=add_generation_prompt,
+            return_assistant_tokens_mask=marked,
+            **template_kwargs,
+        )
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A template is code of whoever wrote it, and also refuses in its own words.
+        raise InputError(f"The chat template cannot be rendered: {type(error).__name__}: {error}") from error
     spans = spans[0] if marked else []
     cuts = sorted({0, len(rendered[0]), *(edge for span in spans for edge in span)})
     parts = []

@@ -128,6 +128,8 @@ def read_image(source: Any) -> np.ndarray:
             with picture:
                 return rgb(upright(picture))
     if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise InputError(f"the picture is {source.width}x{source.height}; it has no pixels")
         with media_errors("picture"):
             return rgb(upright(source))
     array = as_array(source)

@@ -9,7 +9,10 @@ from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoPromptEncoderConfig,
 )
 
+from .configuration_checks import check_configuration
 from .configuration_internvideo2 import InternVideo2Config
+from .errors import InputError
+from .explained_loading import ExplainedLoadingMixin, explained
 from .transformers_versions import CACHE_NAMES
 
 # Which class of which file the Auto classes take where this package is not installed (`trust_remote_code=True`).
@@ -111,8 +114,19 @@ def _text_config(given: dict[str, Any]) -> PreTrainedConfig:
     return AutoConfig.for_model(given.pop("model_type"), **given)
 
 
+def _spatial_config(given: dict[str, Any]) -> CLIPVisionConfig:
+    return CLIPVisionConfig(**_without_type(fill_in(given, PUBLISHED_SPATIAL_CONFIG)))
+
+
+def _temporal_config(given: dict[str, Any]) -> InternVideo2Config:
+    return InternVideo2Config(**_without_type(given))
+
+
 def _grounding_config(given: dict[str, Any]) -> Sam2VideoConfig:
-    given = fill_in(given, published_grounding_config(given.get("image_size", 1024)))
+    side = given.get("image_size", 1024)
+    if isinstance(side, bool) or not isinstance(side, int):
+        raise InputError(f"grounding_config.image_size is {side!r:.80}, and must be a whole number of pixels.")
+    given = fill_in(given, published_grounding_config(side))
     # Built part by part: transformers 5.17 reads a mask decoder's dict as a prompt encoder's.
     vision = dict(given.pop("vision_config"))
     vision["backbone_config"] = Sam2HieraDetConfig(**_without_type(vision["backbone_config"]))
@@ -137,7 +151,7 @@ def _without_source(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class VideoGlammConfig(PreTrainedConfig):
+class VideoGlammConfig(ExplainedLoadingMixin, PreTrainedConfig):
     r"""
     Configuration of [`VideoGlammForGroundedGeneration`]. Without arguments it describes the published
     full-size model; a sub-configuration given as a dict is completed with the published values, so a partial
@@ -182,6 +196,7 @@ class VideoGlammConfig(PreTrainedConfig):
     """
 
     model_type = "videoglamm"
+    _called = "configuration"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoConfig"
     keys_to_ignore_at_inference = [
@@ -224,16 +239,26 @@ class VideoGlammConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        if self.text_config is None or isinstance(self.text_config, dict):
-            self.text_config = _text_config(self.text_config or {})
-        if self.spatial_config is None or isinstance(self.spatial_config, dict):
-            spatial = fill_in(self.spatial_config or {}, PUBLISHED_SPATIAL_CONFIG)
-            self.spatial_config = CLIPVisionConfig(**_without_type(spatial))
-        if self.temporal_config is None or isinstance(self.temporal_config, dict):
-            self.temporal_config = InternVideo2Config(**_without_type(self.temporal_config or {}))
-        if self.grounding_config is None or isinstance(self.grounding_config, dict):
-            self.grounding_config = _grounding_config(self.grounding_config or {})
-        super().__post_init__(**kwargs)
+        for name, build in (
+            ("text_config", _text_config),
+            ("spatial_config", _spatial_config),
+            ("temporal_config", _temporal_config),
+            ("grounding_config", _grounding_config),
+        ):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, (dict, PreTrainedConfig)):
+                raise InputError(f"{name} is {given!r:.80}; it must be an object with the fields of that part.")
+            if given is None or isinstance(given, dict):
+                with explained(name):
+                    setattr(self, name, build(given or {}))
+        with explained("The configuration"):
+            super().__post_init__(**kwargs)
+        check_configuration(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The base class checks types of its own fields as they are set.
+        with explained(f"{name} of the configuration"):
+            super().__setattr__(name, value)
 
     @property
     def image_seq_length(self) -> int:

@@ -17,6 +17,10 @@ class CheckpointError(VideoGlammError, ValueError):
     """A checkpoint that is incomplete, inconsistent, damaged or unsafe to read."""
 
 
+class CheckpointFileError(CheckpointError, OSError):
+    """A file of a checkpoint that is missing or cannot be read."""
+
+
 class TrainingError(VideoGlammError, ValueError):
     """Training that cannot go on, such as a loss that is not a number."""
 

@@ -30,7 +30,10 @@ class FiniteStart(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not self._seen:
             self._seen = True
-            check_finite(scores, "the logits of the first word")
+            # Of a draft's words, some may have been ruled out before.
+            nothing = torch.isneginf(scores).all(dim=-1).any()
+            if torch.isnan(scores).any() or torch.isposinf(scores).any() or nothing:
+                raise NotFiniteError("Some of the logits of the first word are NaN or infinite.")
         return scores
 
 

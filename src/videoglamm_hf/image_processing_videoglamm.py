@@ -9,11 +9,12 @@ from transformers.image_processing_utils import BaseImageProcessor
 from .clip_sources import read_image
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
+from .explained_loading import ExplainedLoadingMixin
 from .image_streams import grounding_stream, spatial_stream
-from .options import BOOKKEEPING, check_names, check_return_tensors, converted
+from .options import BOOKKEEPING, check_names, check_return_tensors, check_side, converted
 
 
-class VideoGlammImageProcessor(BaseImageProcessor):
+class VideoGlammImageProcessor(ExplainedLoadingMixin, BaseImageProcessor):
     r"""
     Pixels of pictures, for [`VideoGlammProcessor`].
 
@@ -21,6 +22,7 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         spatial_image_size, grounding_image_size: Input sides of the spatial tower and the pixel decoder, in pixels.
     """
 
+    _called = "image processor"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoImageProcessor"
     model_input_names = ["pixel_values", "grounding_frames", "original_sizes"]
@@ -29,6 +31,8 @@ class VideoGlammImageProcessor(BaseImageProcessor):
         own = ("spatial_image_size", "grounding_image_size")
         check_names([name for name in kwargs if name not in BOOKKEEPING], own, "of the image processor")
         super().__init__(**kwargs)
+        check_side("spatial_image_size", spatial_image_size)
+        check_side("grounding_image_size", grounding_image_size)
         self.spatial_image_size = spatial_image_size
         self.grounding_image_size = grounding_image_size
 

@@ -150,7 +150,7 @@ def _part_problems(part: Any, where: str) -> Iterator[Problem]:
         return
     if kind == "text" and not isinstance(part.get("text"), str):
         yield f"{where}.text", f"must be text, not {type(part.get('text')).__name__}"
-    elif kind == "text" and not _is_unicode(part["text"]):
+    elif kind == "text" and not is_unicode(part["text"]):
         yield f"{where}.text", "holds half a surrogate pair, which no tokenizer reads"
     unknown = name_problem(_given(part), _PART_KEYS[kind], f"of a part of type {kind!r}")
     if unknown:
@@ -209,7 +209,8 @@ def _sourced(part: dict[str, Any], place: str, needed: bool) -> dict[str, Any]:
     return {**options, "type": kind, "source": source}
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written; half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -19,8 +19,12 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOu
 from transformers.utils import can_return_tuple
 
 from .backbone_videoglamm import VideoGlammMLP, VideoGlammModel, VideoGlammPreTrainedModel
+from .configuration_checks import check_seg_token
 from .configuration_videoglamm import VideoGlammConfig
 from .errors import InputError
+from .explained_loading import explained
+from .forward_checks import check_labels, check_mask_labels
+from .generation_checks import check_generation_config
 from .generation_videoglamm import GroundedGenerationMixin
 from .mask_collection import collect_masks
 from .mask_training import MaskLosses, mask_losses
@@ -85,6 +89,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     _keep_in_fp32_modules_strict = ["shared_image_embedding"]
 
     def __init__(self, config: VideoGlammConfig) -> None:
+        check_seg_token(config)
         super().__init__(config)
         width = config.text_config.hidden_size
         # What transformers would otherwise look for in the name of the class, and warn of not finding.
@@ -93,7 +98,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         prompt_size = config.grounding_config.prompt_encoder_config.hidden_size
         self.seg_projection = VideoGlammMLP(width, width, prompt_size, "relu")
-        self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
+        with explained("grounding_config"):
+            self.pixel_decoder = VideoGlammPixelDecoder._from_config(config.grounding_config)
         self.post_init()
         self._keep_in_fp32_modules |= self._unquantized()
 
@@ -116,6 +122,11 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         # They load in the dtype asked for, as without a quantiser, and not in float32.
         plan = super()._get_dtype_plan(dtype)
         return {name: kept for name, kept in plan.items() if name not in self._unquantized()}
+
+    def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
+        # Which reads generation_config.json.
+        super().adjust_generation_fn(*args, **kwargs)
+        check_generation_config(self.generation_config)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()
@@ -190,6 +201,8 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         last_state_only = output_hidden_states is not True and output_hidden_states == -1
         if output_hidden_states is not None and not last_state_only:
             kwargs["output_hidden_states"] = output_hidden_states
+        if labels is not None:
+            check_labels(labels, input_ids, inputs_embeds, self.lm_head.weight.is_meta)
         # A loss is computed by all processes together.
         blank_passes = labels is not None and _several_processes()
         outputs = self.model(
@@ -206,6 +219,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             sample_index=sample_index,
             use_cache=use_cache,
             blank_passes=blank_passes,
+            return_dict=True,
             **kwargs,
         )
         states = outputs.last_hidden_state
@@ -258,11 +272,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             )
         if input_ids is None or frames is None:
             raise InputError("mask_labels need input_ids, labels and grounding_frames.")
-        if not len(mask_labels) == len(frames) == (len(input_ids) if sample_index is None else len(frames)):
-            raise InputError(
-                f"There are {len(mask_labels)} mask_labels and {len(frames)} grounding_frames for {len(input_ids)} "
-                "prompts; give one of each per sample, and sample_index if samples have several prompts."
-            )
+        check_mask_labels(mask_labels, frames, sample_index, len(input_ids))
         return self._prompt_embeddings(states, input_ids, sample_index, len(mask_labels))
 
     @torch.no_grad()

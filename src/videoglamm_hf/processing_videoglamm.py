@@ -18,20 +18,26 @@ from .clip import SampledClip
 from .configuration_videoglamm import AUTO_MAP
 from .encoded_video import EncodedVideo
 from .errors import InputError
+from .explained_loading import ExplainedLoadingMixin, explained
 from .grounded_answer import GroundedAnswer, grounded_answers
 from .image_processing_videoglamm import VideoGlammImageProcessor
 from .messages import IMAGE_TOKEN, SEG_TOKEN, VIDEO_TOKEN, checked_messages, visual_of, with_source
-from .options import check_names, converted
+from .options import check_names, check_switches, converted
 from .plain_texts import read_texts, visuals_of_texts
-from .processor_options import TEXT_OPTIONS, check_loading_options, merged, sorted_options
+from .processor_options import TEXT_OPTIONS, check_loading_options, check_processor, merged, options_of, sorted_options
 from .prompt_tokens import check_context, continued, token_inputs
 from .prompting import PromptEncoder
+from .tokenizer_checks import check_token_ids
 from .transformers_versions import CACHE
 from .video_processing_videoglamm import VideoGlammVideoProcessor
 from .visual_inputs import read_visuals, visual_inputs
 
 
-class VideoGlammProcessor(ProcessorMixin):
+class ExplainedProcessor(ExplainedLoadingMixin, ProcessorMixin):
+    """A processor of transformers as it is, whose folders are read with our errors."""
+
+
+class VideoGlammProcessor(ExplainedProcessor):
     r"""
     Turns conversations about a video or a picture into inputs of [`VideoGlammForGroundedGeneration`], and what
     it generates into [`GroundedAnswer`]s.
@@ -48,6 +54,7 @@ class VideoGlammProcessor(ProcessorMixin):
         absorbing_tokens: See [`PromptEncoder`].
     """
 
+    _called = "processor"
     # Saving copies the code along, so that the folder loads without this package.
     _auto_class = "AutoProcessor"
     # Frames differ in number from sample to sample.
@@ -69,6 +76,7 @@ class VideoGlammProcessor(ProcessorMixin):
         image_start_end: bool = False,
         absorbing_tokens: Sequence[str] = (),
     ) -> None:
+        check_processor(tokenizer, image_seq_length, video_seq_length, absorbing_tokens)
         super().__init__(
             image_processor or VideoGlammImageProcessor(),
             video_processor or VideoGlammVideoProcessor(),
@@ -88,6 +96,11 @@ class VideoGlammProcessor(ProcessorMixin):
                 "(placeholders beyond the embedding rows, so that they cannot be generated)."
             )
 
+        with explained("The tokenizer"):
+            # Whether it is one that prompts can be made with.
+            self._prompt_encoder()
+            _ = tokenizer.model_max_length + tokenizer.pad_token_id
+
     # AutoVideoProcessor and its base are stand-ins unless torchvision is installed, so neither is asked for here.
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
@@ -101,6 +114,7 @@ class VideoGlammProcessor(ProcessorMixin):
         cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
         check_loading_options(kwargs)
+        check_token_ids(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
         return [
             VideoGlammImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
             VideoGlammVideoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs),
@@ -198,6 +212,9 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError(f"A conversation is a list of messages, not {type(conversation).__name__}.")
         if not conversation:
             raise InputError("The conversation is empty; give at least one user message.")
+        flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
+        flags |= {"return_assistant_tokens_mask": return_assistant_tokens_mask}
+        check_switches(**flags, tokenize=tokenize, return_dict=return_dict)
         if add_generation_prompt and continue_final_message:
             raise InputError("Give add_generation_prompt or continue_final_message, not both.")
         template = self._template(chat_template)
@@ -209,7 +226,9 @@ class VideoGlammProcessor(ProcessorMixin):
             raise InputError(f"{unused[0]} cannot be used: the chat template has no place for them.")
         given["image_start_end"] = self.image_start_end
         given |= {name: kwargs.pop(name) for name in list(kwargs) if name in variables}
-        text, videos = sorted_options(merged(processor_kwargs or {}, kwargs), extra=sorted(variables))
+        text, videos = sorted_options(
+            merged(options_of("processor_kwargs", processor_kwargs), kwargs), extra=sorted(variables)
+        )
         batched = isinstance(conversation[0], (list, tuple))
         given_ones = enumerate(conversation if batched else [conversation])
         conversations = [checked_messages(c, i, need_sources=tokenize) for i, c in given_ones]
@@ -421,6 +440,7 @@ class VideoGlammProcessor(ProcessorMixin):
         """Everything of a batch: token ids, and what its videos and pictures become."""
         videos = dict(videos)
         return_metadata = videos.pop("return_metadata", False)
+        check_switches(return_metadata=return_metadata, lazy=videos.get("lazy"))
         clips = read_visuals(visuals, self.video_processor, videos)
         kinds = [visual["type"] if visual else None for visual in visuals]
         inputs = self._token_inputs(encoder, prompts, text, return_answer_masks)

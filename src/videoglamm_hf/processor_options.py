@@ -1,11 +1,11 @@
 """Options of the processor, sorted into those of words, of pictures and of videos."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import InputError
-from .options import check_names, check_return_tensors
+from .options import check_names, check_return_tensors, check_whole_number
 from .video_processing_videoglamm import OWN_OPTIONS, VIDEO_OPTIONS, VideoGlammVideosKwargs
 
 # Options of the words of a prompt, with their defaults.
@@ -16,7 +16,19 @@ TEXT_OPTIONS: dict[str, Any] = {
     "max_length": None,
     "return_tensors": "pt",
 }
+_MOST_VISUAL_TOKENS = 2**24  # contexts are smaller
 _GROUPS = {"text_kwargs": tuple(TEXT_OPTIONS), "images_kwargs": (), "videos_kwargs": VIDEO_OPTIONS}
+
+
+def check_processor(tokenizer: Any, image_seq_length: Any, video_seq_length: Any, absorbing_tokens: Any) -> None:
+    """Raises InputError for the first argument of a processor that it cannot have."""
+    if tokenizer is None:
+        raise InputError("The processor has no tokenizer; give one.")
+    for name, count in (("image_seq_length", image_seq_length), ("video_seq_length", video_seq_length)):
+        wanted = f"it must be a whole number of tokens from 1 to {_MOST_VISUAL_TOKENS}"
+        check_whole_number(name, count, 1, wanted, _MOST_VISUAL_TOKENS)
+    if not isinstance(absorbing_tokens, (list, tuple)) or not all(isinstance(t, str) for t in absorbing_tokens):
+        raise InputError(f"absorbing_tokens is {absorbing_tokens!r:.80}; it must be a list of tokens.")
 
 
 def merged(*groups: dict[str, Any]) -> dict[str, Any]:
@@ -28,10 +40,28 @@ def merged(*groups: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for group in groups:
         for name, value in group.items():
-            if name in found and found[name] is not value and found[name] != value:
+            if name in found and not _same(found[name], value):
                 raise InputError(f"{name} is given twice, as {found[name]!r} and {value!r}; give it once.")
             found[name] = value
     return found
+
+
+def options_of(group: str, given: Any) -> dict[str, Any]:
+    """Options that were given as a group; none for None.
+
+    Raises:
+        InputError: If it is no dict, or the names of some are no text.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InputError(f"{group} is a {type(given).__name__}; give a dict of options by name.")
+    return dict(given)
+
+
+def _same(one: Any, other: Any) -> bool:
+    # Arrays compare element by element, which is no answer.
+    return one is other or (type(one) is type(other) and not hasattr(one, "shape") and bool(one == other))
 
 
 def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -45,13 +75,12 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
         InputError: If one is unknown, or given twice with different values.
     """
     given = dict(given)
-    if given.pop("load_audio_from_video", False):
+    load_audio = given.pop("load_audio_from_video", None)
+    if load_audio is not None and load_audio is not False:
         raise InputError("load_audio_from_video cannot be used: the model does not hear.")
-    check_names(given.pop("audio_kwargs", None) or {}, (), "of audio, which the model does not hear")
-    nested = {group: given.pop(group, None) or {} for group in ("common_kwargs", *_GROUPS)}
-    for group, own in nested.items():
-        if not isinstance(own, dict):
-            raise InputError(f"{group} is a {type(own).__name__}; give a dict of options.")
+    audio = options_of("audio_kwargs", given.pop("audio_kwargs", None))
+    check_names(audio, (), "of audio, which the model does not hear")
+    nested = {group: options_of(group, given.pop(group, None)) for group in ("common_kwargs", *_GROUPS)}
     common = nested.pop("common_kwargs")
     options: dict[str, dict[str, Any]] = {}
     for group, names in _GROUPS.items():
@@ -61,12 +90,14 @@ def sorted_options(given: dict[str, Any], extra: Sequence[str] = ()) -> tuple[di
         check_names([name], (*TEXT_OPTIONS, *VIDEO_OPTIONS, *extra), "of the processor")
         group = "text_kwargs" if name in TEXT_OPTIONS else "videos_kwargs"
         options[group] = merged(options[group], {name: value})
-    kinds = {own.pop("return_tensors") for own in options.values() if "return_tensors" in own}
+    given_kinds = [own.pop("return_tensors") for own in options.values() if "return_tensors" in own]
+    for kind in given_kinds:
+        check_return_tensors(kind)
+    kinds = set(given_kinds)
     if len(kinds) > 1:
         raise InputError(f"return_tensors is given as {sorted(map(str, kinds))}; give it once.")
     text = {**TEXT_OPTIONS, **options["text_kwargs"]}
     text["return_tensors"] = kinds.pop() if kinds else TEXT_OPTIONS["return_tensors"]
-    check_return_tensors(text["return_tensors"])
     return text, options["videos_kwargs"]
 
 

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from .errors import InputError
-from .options import check_whole_number
+from .options import check_switches, check_whole_number
 from .prompting import Piece, PromptEncoder
 
 _PADDINGS = (True, False, None, "longest", "do_not_pad", "max_length")
@@ -36,11 +36,15 @@ def token_inputs(
         InputError: If a prompt exceeds the context, or an option has a value that it cannot have.
     """
     padding, wanted = options["padding"], options["return_tensors"]
-    if padding not in _PADDINGS:
-        raise InputError(f"padding is {padding!r}; it must be True, False, 'longest' or 'max_length'.")
+    if not isinstance(padding, (bool, str, type(None))) or padding not in _PADDINGS:
+        raise InputError(f"padding is {padding!r:.80}; it must be True, False, 'longest' or 'max_length'.")
     if options["max_length"] is not None:
         check_whole_number("max_length", options["max_length"], 1, "it must be a whole number of tokens, at least 1")
-    side = options["padding_side"] or tokenizer.padding_side
+    if not isinstance(options["truncation"], str):
+        check_switches(truncation=options["truncation"])
+    side = tokenizer.padding_side if options["padding_side"] is None else options["padding_side"]
+    if not isinstance(side, str) or side not in ("left", "right"):
+        raise InputError(f"padding_side is {side!r:.80}; it must be 'left' or 'right'.")
     if options["truncation"]:
         length = options["max_length"] or tokenizer.model_max_length
         keep = slice(-length, None) if tokenizer.truncation_side == "left" else slice(length)
@@ -102,7 +106,5 @@ def _check_cut(ids: list[int], kept: list[int], visual_ids: frozenset[int], inde
 
 def _pad(rows: Sequence[list[int]], value: int, side: str, length: int) -> list[list[int]]:
     """Rows of one length, padded on one side."""
-    if side not in ("left", "right"):
-        raise InputError(f"padding_side is {side!r}; it must be 'left' or 'right'.")
     fills = ([value] * (length - len(row)) for row in rows)
     return [fill + row if side == "left" else row + fill for fill, row in zip(fills, rows, strict=True)]

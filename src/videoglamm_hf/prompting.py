@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from .messages import SEG_TOKEN
+from .errors import InputError
+from .messages import SEG_TOKEN, is_unicode
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,12 @@ class PromptEncoder:
         Args:
             pieces: The prompt.
             visual_lengths: How many times the placeholder of each visual token is repeated.
+
+        Raises:
+            InputError: A text is no Unicode.
         """
+        if not all(is_unicode(piece.text) for piece in pieces):
+            raise InputError("The prompt holds half a surrogate pair, which no tokenizer reads.")
         ids, answer_mask = list(self.start_ids), [0] * len(self.start_ids)
         chunk: list[Piece] = []
         for piece in [*pieces, None]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
+from PIL import Image
 
 from .errors import MediaError
 from .frame_arrays import MAX_PIXELS, check_clip_bytes, check_pixels, size_text
@@ -304,10 +305,9 @@ def _upright(frame: av.VideoFrame, width: int) -> np.ndarray:
     This is the only place where the geometry of a display is applied. Interlaced video stays interlaced, as in the
     original.
     """
-    if width == frame.width:
-        picture = frame.to_ndarray(format="rgb24")
-    else:
-        picture = frame.reformat(width=width, format="rgb24", interpolation="BICUBIC").to_ndarray()
+    picture = frame.to_ndarray(format="rgb24")
+    if width != frame.width:
+        picture = np.asarray(Image.fromarray(picture).resize((width, frame.height), Image.Resampling.BICUBIC))
     matrix = _display_matrix(frame)
     if matrix is None:
         return picture

@@ -19,11 +19,22 @@ from .clip import ArrayClip, Clip, SampledClip
 from .clip_sources import open_clip, sample_clip
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
+from .explained_loading import ExplainedLoadingMixin
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
 from .media_files import holds_file
-from .options import BOOKKEEPING, check_decoder, check_names, check_return_tensors, converted
+from .options import (
+    BOOKKEEPING,
+    MAX_FRAMES,
+    check_decoder,
+    check_names,
+    check_return_tensors,
+    check_side,
+    check_switches,
+    check_whole_number,
+    converted,
+)
 
 # What `preprocess` takes beside the videos.
 VIDEO_OPTIONS = (*SAMPLING_OPTIONS, "do_sample_frames", "video_metadata", "decoder", "lazy", "return_metadata")
@@ -46,7 +57,7 @@ class VideoGlammVideosKwargs(VideosKwargs, total=False):
 OWN_OPTIONS = (*(set(VideoGlammVideosKwargs.__annotations__) - set(VideosKwargs.__annotations__)), "fps")
 
 
-class VideoGlammVideoProcessor(BaseVideoProcessor):
+class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
     r"""
     Frames and pixels of videos, for [`VideoGlammProcessor`].
 
@@ -60,6 +71,7 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
             the same.
     """
 
+    _called = "video processor"
     _auto_class = "AutoVideoProcessor"
     valid_kwargs = VideoGlammVideosKwargs
     model_input_names = [
@@ -85,6 +97,12 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         # What the base class adds is about torchvision's resizing, which is not used.
         for name, value in kwargs.items():
             setattr(self, name, value)
+        check_whole_number(
+            "num_tower_frames", num_tower_frames, 1, f"it must be a whole number from 1 to {MAX_FRAMES}", MAX_FRAMES
+        )
+        check_side("spatial_image_size", spatial_image_size)
+        check_side("temporal_image_size", temporal_image_size)
+        check_side("grounding_image_size", grounding_image_size)
         self.num_tower_frames = num_tower_frames
         self.spatial_image_size = spatial_image_size
         self.temporal_image_size = temporal_image_size
@@ -131,11 +149,16 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
             MediaError: The video cannot be read.
         """
         check_names(options, SAMPLING_OPTIONS, "of a video")
+        check_switches(do_sample_frames=do_sample_frames, lazy=lazy)
         if hasattr(source, "tower_indices"):
             check_seen_already({**options, "do_sample_frames": do_sample_frames, "video_metadata": video_metadata})
             return source
         is_open = hasattr(source, "leaves")
-        clip = source if is_open else open_clip(source, decoder=decoder or self.decoder)
+        clip = (
+            source
+            if is_open
+            else open_clip(source, decoder=self.decoder if decoder is None else check_decoder(decoder))
+        )
         if video_metadata is not None:
             clip = _with_times(clip, video_metadata)
         sampling = self.sampling
@@ -177,7 +200,10 @@ class VideoGlammVideoProcessor(BaseVideoProcessor):
         """
         check_names(options, VIDEO_OPTIONS, "of the video processor")
         check_return_tensors(return_tensors)
+        check_switches(return_metadata=return_metadata)
         videos = video_list(videos)
+        if not videos:
+            raise InputError("There is no video; give at least one.")
         per_video = metadata_of_each(options.pop("video_metadata", None), len(videos))
         clips = [
             self.sample(video, video_metadata=own, **options) for video, own in zip(videos, per_video, strict=True)
@@ -262,6 +288,8 @@ def video_list(videos: Any) -> list[Any]:
         return []
     if is_one_video(videos):
         return [videos]
+    if getattr(videos, "ndim", 5) < 4:
+        raise InputError(f"an array of shape {list(videos.shape)} is no video; give [T, H, W, 3], uint8")
     return [video for inner in videos for video in video_list(inner)]
 
 

@@ -265,6 +265,10 @@ def test_the_published_image_encoders_are_known(width, blocks, heads, windows, e
             if i == 0 and stage > 0:
                 sizes[f"{block}proj.weight"] = (2 * narrow, narrow)
             number += 1
+    for level in range(4):
+        neck = f"{GROUNDING}image_encoder.neck.convs.{level}.conv.weight"
+        assert neck in sizes
+        sizes[neck] = (sizes[neck][0], width * 2 ** (3 - level), 1, 1)
     config = part_config("grounding_config", sizes, given={}).vision_config.backbone_config
     assert config.embed_dim_per_stage == [width * 2**i for i in range(4)] and config.blocks_per_stage == blocks
     assert (config.num_attention_heads_per_stage, config.num_attention_heads) == (heads, heads[0])

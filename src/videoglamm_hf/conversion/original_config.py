@@ -134,9 +134,9 @@ def build_config(
             if _get(merged, field) is None
         ]
         # Checked first: the classes of the parts complain less clearly, or divide by zero.
-        problems = _head_problems(merged, published)
+        problems = _head_problems(merged, published) or _stage_problems(merged, published, shapes)
         if not problems:
-            config = VideoGlammConfig.from_dict(merged)
+            config = _as_config(merged)
             problems = _problems(config.to_dict(), shapes)
     except CheckpointError:
         raise
@@ -177,8 +177,12 @@ def part_config(
     merged = fill_in(_without_derived_sizes({part: given.get(part) or {}}), {part: stated.get(part) or {}})
     for field, (value, _) in sizes.items():
         _set(merged, field, value)
+    return getattr(_as_config(merged), part)
+
+
+def _as_config(fields: dict[str, Any]) -> VideoGlammConfig:
     try:
-        return getattr(VideoGlammConfig.from_dict(merged), part)
+        return VideoGlammConfig.from_dict(fields)
     except Exception as error:
         raise CheckpointError(f"config.json or --config holds a value that cannot be used: {error}") from error
 
@@ -442,6 +446,34 @@ def _head_problems(config: Mapping[str, Any], published: Mapping[str, Any]) -> l
     return problems
 
 
+def _stage_problems(merged: Mapping[str, Any], published: Mapping[str, Any], shapes: Shapes) -> list[str]:
+    """What does not fit of the trunk's stages, before the class of its configuration complains less clearly."""
+    names = ("embed_dim_per_stage", "num_attention_heads_per_stage", "window_size_per_stage", "num_attention_heads")
+    dims, heads, windows, first = (
+        _get(published, f"{_TRUNK}.{name}") if (own := _get(merged, f"{_TRUNK}.{name}")) is None else own
+        for name in names
+    )
+    if not all(isinstance(values, (list, tuple)) for values in (dims, heads, windows)):
+        return []
+    if any(len(values) != len(dims) for values in (heads, windows)):
+        return [
+            f"the trunk has {len(dims)} stages: give that many {_TRUNK}.num_attention_heads_per_stage and "
+            f"window_size_per_stage, not {heads} and {windows}"
+        ]
+    problems = []
+    if not all(_divides(count, width) for width, count in zip(dims, heads, strict=True)):
+        problems.append(f"{_TRUNK}.num_attention_heads_per_stage = {heads} do not divide the widths {dims}")
+    if heads[0] != first:
+        problems.append(
+            f"{_TRUNK}.num_attention_heads = {first} is not the first of num_attention_heads_per_stage = {heads}"
+        )
+    window_key = GROUNDING_PREFIX + "image_encoder.trunk.pos_embed_window"
+    window = _dims(shapes, window_key, 4)[2]
+    if windows[0] != window:
+        problems.append(f"{_TRUNK}.window_size_per_stage = {windows} should start with the {window} of {window_key}")
+    return problems
+
+
 def _problems(config: Mapping[str, Any], shapes: Shapes) -> list[str]:
     """What is wrong with other values that shapes cannot tell, each with the field to give."""
     problems: list[str] = []
@@ -490,29 +522,7 @@ def _problems(config: Mapping[str, Any], shapes: Shapes) -> list[str]:
         f"grounding_config.mask_decoder_config.num_attention_heads = {heads} does not divide the width",
     )
     backbone = grounding["vision_config"]["backbone_config"]
-    dims, blocks = backbone["embed_dim_per_stage"], backbone["blocks_per_stage"]
-    per_stage = (backbone["num_attention_heads_per_stage"], backbone["window_size_per_stage"])
-    if any(len(values) != len(dims) for values in per_stage):
-        problems.append(
-            f"the trunk has {len(dims)} stages: give that many {_TRUNK}.num_attention_heads_per_stage and "
-            f"window_size_per_stage, not {per_stage[0]} and {per_stage[1]}"
-        )
-        return problems
-    require(
-        all(_divides(heads, width) for width, heads in zip(dims, per_stage[0], strict=True)),
-        f"{_TRUNK}.num_attention_heads_per_stage = {per_stage[0]} do not divide the widths {dims}",
-    )
-    require(
-        per_stage[0][0] == backbone["num_attention_heads"],
-        f"{_TRUNK}.num_attention_heads = {backbone['num_attention_heads']} is not the first of "
-        f"num_attention_heads_per_stage = {per_stage[0]}",
-    )
-    window_key = GROUNDING_PREFIX + "image_encoder.trunk.pos_embed_window"
-    window = _dims(shapes, window_key, 4)[2]
-    require(
-        per_stage[1][0] == window,
-        f"{_TRUNK}.window_size_per_stage = {per_stage[1]} should start with the {window} of {window_key}",
-    )
+    blocks = backbone["blocks_per_stage"]
     beyond = [block for block in backbone["global_attention_blocks"] if not 0 <= block < sum(blocks)]
     require(not beyond, f"{_TRUNK}.global_attention_blocks names blocks {beyond} of {sum(blocks)}")
     return problems

@@ -12,13 +12,15 @@ from transformers import logging
 from ..clip import SampledClip
 from ..encoded_video import PATCH_NAMES, EncodedVideo
 from ..errors import InputError, MediaError
+from ..forward_checks import NO_LABEL
 from ..frame_sampling import FrameSampling
+from ..messages import is_list
 from .clips import read_training_clip
 from .feature_cache import FeatureCache
 from .masks import decode_masks
+from .rle import is_whole
 from .sample import check_sample, conversations_of
 
-NO_LABEL = -100
 logger = logging.get_logger(__name__)
 
 
@@ -65,10 +67,16 @@ class VideoGlammDataCollator:
         self._epoch = torch.full((), -1, dtype=torch.int64).share_memory_()
         self.num_skipped, self._last_good = 0, None
         bounds = self.num_mask_frames
-        if bounds is not None and not 1 <= bounds[0] <= bounds[1]:
-            raise InputError(f"num_mask_frames is {bounds}; give (least, most), at least 1, or None for all.")
+        is_pair = is_list(bounds) and len(bounds) == 2 and all(map(is_whole, bounds))
+        if bounds is not None and not (is_pair and 1 <= bounds[0] <= bounds[1]):
+            raise InputError(f"num_mask_frames is {bounds!r:.80}; give (least, most), at least 1, or None for all.")
+        # By an attribute, as of all our own classes.
+        if self.sampling is not None and not hasattr(self.sampling, "is_timed"):
+            raise InputError(f"sampling is a {type(self.sampling).__name__}; give a FrameSampling, or None.")
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        if not is_list(samples) or not samples:
+            raise InputError(f"A batch is a list of samples, at least one, not {samples!r:.80}.")
         read = [one for i, sample in enumerate(samples) if (one := self._read_or_skip(i, sample)) is not None]
         if not read and self._last_good is not None:
             read = [self._last_good]

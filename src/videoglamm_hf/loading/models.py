@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoProcessor, BitsAndBytesConfi
 from transformers.utils import is_bitsandbytes_available
 
 from ..errors import InputError, ResourceError, is_out_of_memory
+from ..explained_loading import check_regular_files, explained
 from ..processing_videoglamm import VideoGlammProcessor
 from .choices import QUANTIZATIONS
 from .memory_estimate import weight_bytes
@@ -42,8 +43,10 @@ def load_config(folder: str, quantization: str = "none") -> Any:
     """
     check_model_name(folder, file="config.json")
     try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
+        check_regular_files(folder)
+        with explained(folder):
+            config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError) as error:
         raise _not_a_model(folder, error) from error
     if config.model_type != "videoglamm":
         raise _not_a_model(folder, f"it is of type {config.model_type!r}")
@@ -63,8 +66,10 @@ def load_processor(folder: str) -> VideoGlammProcessor:
     """
     check_model_name(folder)
     try:
-        processor = AutoProcessor.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
+        check_regular_files(folder)
+        with explained(folder):
+            processor = AutoProcessor.from_pretrained(folder)
+    except (OSError, ValueError) as error:
         raise _not_a_model(folder, error) from error
     if not hasattr(processor, "post_process_grounded_generation"):
         raise _not_a_model(folder, "it holds something else")
@@ -98,8 +103,9 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
         # Quantised layer by layer where it will stay.
         options |= {"quantization_config": quantization_config(quantization), "device_map": {"": device}}
     try:
-        return AutoModel.from_pretrained(folder, **options).to(device).eval()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, MemoryError) as error:
+        with explained(folder):
+            return AutoModel.from_pretrained(folder, **options).to(device).eval()
+    except (OSError, ValueError, ImportError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise _too_large(folder, config, dtype, device, quantization) from error
         raise _not_a_model(folder, error) from error

@@ -16,11 +16,11 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..configuration_videoglamm import LOSS_PARTS
 from ..data.clips import read_training_clip
-from ..data.collator import NO_LABEL
 from ..data.masks import decode_masks
 from ..data.sample import conversations_of, count_seg
 from ..errors import CheckpointError, InputError, TrainingError
 from ..evaluation.mask_metrics import score_masks
+from ..forward_checks import NO_LABEL
 from ..messages import with_source
 from ..render.contact_sheet import contact_sheet
 from .checkpoints import check_training_checkpoint, last_complete_checkpoint

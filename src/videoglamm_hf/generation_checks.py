@@ -1,0 +1,79 @@
+"""Whether a generation configuration, as a model folder holds it, can be used."""
+
+import math
+from typing import Any
+
+from .errors import InputError
+
+# Whole numbers, with the least that each may be.
+_COUNTS = {
+    "max_length": 0,
+    "max_new_tokens": 1,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "top_k": 0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "prompt_lookup_num_tokens": 1,
+    "prefill_chunk_size": 1,
+}
+_NUMBERS = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "top_h",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "repetition_penalty",
+    "encoder_repetition_penalty",
+    "length_penalty",
+    "guidance_scale",
+    "max_time",
+)
+_SWITCHES = (
+    "do_sample",
+    "use_cache",
+    "output_scores",
+    "output_logits",
+    "return_dict_in_generate",
+    "remove_invalid_values",
+)
+_TOKENS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
+# Models are not asked for more than a library can count.
+_MOST = 2**31
+
+
+def check_generation_config(config: Any) -> None:
+    """Raises InputError for the first field of a `GenerationConfig` that cannot be; the message names it.
+
+    Args:
+        config: As transformers read it; it looks at few of the fields itself.
+    """
+
+    def refuse(name: str, wanted: str) -> None:
+        raise InputError(f"{name} of generation_config.json is {getattr(config, name)!r:.80}, and must be {wanted}.")
+
+    for name, least in _COUNTS.items():
+        if (value := getattr(config, name, None)) is not None and not _is_whole(value, least):
+            refuse(name, f"a whole number from {least}")
+    for name in _NUMBERS:
+        value = getattr(config, name, None)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
+            refuse(name, "a finite number")
+    for name in _SWITCHES:
+        if (value := getattr(config, name, None)) is not None and not isinstance(value, bool):
+            refuse(name, "true or false")
+    for name in _TOKENS:
+        value = getattr(config, name, None)
+        several = value if isinstance(value, (list, tuple)) and name == "eos_token_id" else [value]
+        if value is not None and not (several and all(_is_whole(one, 0) for one in several)):
+            refuse(name, "the id of a token" + (", or a list of some" if name == "eos_token_id" else ""))
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < _MOST
