@@ -34,8 +34,8 @@ def as_array(source: Any) -> np.ndarray | None:
         return source
     if not is_tensor(source):
         return None
-    source = source.detach().cpu()
     try:
+        source = source.detach().cpu()
         # NumPy has no bfloat16.
         return (source.float() if str(source.dtype) == "torch.bfloat16" else source).numpy()
     except (TypeError, RuntimeError) as error:  # sparse, quantized: not pictures
