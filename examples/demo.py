@@ -13,6 +13,7 @@ from pathlib import Path
 from transformers import logging
 
 from videoglamm_hf.cli.asking import ask, write_answer
+from videoglamm_hf.cli.wording import counted
 from videoglamm_hf.loading.models import load_model, load_processor
 from videoglamm_hf.render.colors import object_colors
 from videoglamm_hf.render.terminal import colored_answer
@@ -48,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         colors = object_colors(len(answer.masks))
         words = colored_answer(answer.text, [(p.start, p.end) for p in named], [colors[p.object_index] for p in named])
         print(f"\n  {question}\n  {words}")
-        print(f"  {len(answer.masks)} objects in {len(clip)} frames: {folder}/overlay.mp4, {folder}/preview.png")
+        found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
+        print(f"  {found}: {folder}/overlay.mp4, {folder}/preview.png")
 
 
 if __name__ == "__main__":

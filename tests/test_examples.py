@@ -9,6 +9,7 @@ from transformers import AutoModel
 
 from tests.data.builders import write_frames, write_json
 from videoglamm_hf.data import write_jsonl
+from videoglamm_hf.output_marker import MARKER
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
@@ -83,7 +84,8 @@ def test_demo(tmp_path, capsys):
     output = capsys.readouterr().out
     assert TINY_MODEL.exists()
     for kind in ("referring", "caption"):
-        assert {path.name for path in (tmp_path / kind).iterdir()} == {"answer.json", "overlay.mp4", "preview.png"}
+        names = {path.name for path in (tmp_path / kind).iterdir()}
+        assert names == {MARKER, "answer.json", "overlay.mp4", "preview.png"}
         assert f"{tmp_path / kind}/overlay.mp4" in output
     answer = json.loads((tmp_path / "referring" / "answer.json").read_text())
     assert answer["text"] == "It is the brown star." and len(answer["objects"]) == 1

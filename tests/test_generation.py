@@ -382,3 +382,37 @@ def test_outputs_decode_and_print_without_their_numbers(model, processor, ask):
         words = model(input_ids=output.sequences[:, -5:])
     for printed in map(repr, (output, answer, words, model.encode_videos(**ask(video=CLIP))[0])):
         assert len(printed) < 1200 and "tensor(" not in printed and "array(" not in printed
+
+
+def test_the_output_says_why_each_answer_ended(model, processor, ask):
+    """Complete, by an end token, a stopping criterion or a stop in a batch, is "stop"; cut is "length"."""
+    inputs = ask(video=CLIP)
+    (cut,) = processor.post_process_grounded_generation(generate(model, inputs))
+    assert cut.finish_reason == "length" and cut.iou_scores.shape == cut.object_scores.shape
+    first = int(generate(model, inputs, steps=()).sequences[0, -5])
+    ended = generate(model, inputs, steps=(), eos_token_id=[first, 3], pad_token_id=0)
+    assert ended.finish_reasons == ["stop"]
+    config = GenerationConfig(max_new_tokens=5, eos_token_id=first, pad_token_id=0)
+    assert model.generate(**inputs, generation_config=config).finish_reasons == ["stop"]
+    # At the very last token it may still end by itself.
+    assert generate(model, inputs, steps=(), eos_token_id=first, max_new_tokens=1).finish_reasons == ["stop"]
+    stopped = generate(model, inputs, stopping_criteria=[lambda ids, _: torch.ones(len(ids), dtype=torch.bool)])
+    assert stopped.sequences.shape[1] == inputs["input_ids"].shape[1] + 1 and stopped.finish_reasons == ["stop"]
+    longest = inputs["input_ids"].shape[1] + 2
+    assert generate(model, inputs, max_new_tokens=None, max_length=longest).finish_reasons == ["length"]
+
+
+def test_each_answer_of_a_batch_has_its_own_reason(model, processor):
+    questions = [[{"role": "user", "content": text}] for text in ("What is it?", "Where does it go?")]
+    inputs = processor.apply_chat_template(questions, tokenize=True, add_generation_prompt=True)
+    length = inputs["input_ids"].shape[1]
+
+    def end_the_first(ids, scores):
+        if ids.shape[1] == length + 1:
+            scores[0, :], scores[0, 2] = -1e9, 0
+        scores[1, 2] = -1e9
+        return scores
+
+    options = {"max_new_tokens": 4, "eos_token_id": 2, "pad_token_id": 0, "return_masks": True}
+    output = model.generate(**inputs, logits_processor=[end_the_first], **options)
+    assert output.finish_reasons == ["stop", "length"]

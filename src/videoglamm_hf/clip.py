@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import weakref
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from PIL import Image
 
 from .errors import InputError, MediaError
 from .frame_arrays import check_clip_bytes, size_text
-from .frame_sampling import FrameSampling, is_even
+from .frame_sampling import SAME_TIME, FrameSampling, is_even
 from .media_files import media_errors
 from .picture_files import animation_times, rgb, upright
 
@@ -37,6 +39,11 @@ class Clip:
         pixel_aspect: Width of a pixel over its height in the file. Frames are as players show them, of square pixels:
             their width is what is stored times this, before they are turned.
         is_chosen: Whether somebody picked these frames one by one: then only an explicit option thins them out.
+        tick: Seconds to which the times are rounded.
+        start: When the first frame appears by the file's own clock, in seconds, as its sound may begin before.
+        path: The file on this machine, if it is a video file.
+        numbers: Which frame of the source each frame is, from 0; every one of them if None.
+        total: Frames of the source.
     """
 
     source: str = "array"
@@ -45,8 +52,10 @@ class Clip:
     rate: float | None = None
     pixel_aspect: float = 1.0
     is_chosen: bool = False
-    # Seconds to which the times are rounded.
     tick: float = 0.0
+    start: float = 0.0
+    path: Path | None = None
+    numbers: Sequence[int] | None = None
     _resources: Any = None
 
     @property
@@ -69,6 +78,10 @@ class Clip:
             MediaError: If none can be.
         """
         return self.frames(indices), [self.seconds[i] for i in indices]
+
+    @property
+    def total(self) -> int:
+        return len(self)
 
     def leaves(self, index: int) -> float:
         """When a frame leaves the screen, in seconds."""
@@ -109,7 +122,7 @@ class ArrayClip(Clip):
 
     Args:
         array: uint8 `[T, H, W, 3]`, RGB, T >= 1.
-        seconds, duration, rate, pixel_aspect, source: See [`Clip`]; one frame a second by default.
+        seconds, duration, rate, pixel_aspect, source, numbers, total: See [`Clip`]; one frame a second by default.
     """
 
     is_chosen = True
@@ -123,11 +136,18 @@ class ArrayClip(Clip):
         rate: float | None = None,
         pixel_aspect: float = 1.0,
         source: str = "array",
+        numbers: Sequence[int] | None = None,
+        total: int | None = None,
     ) -> None:
+        self.numbers, self._total = numbers, len(array) if total is None else total
         self.array, self.rate, self.pixel_aspect, self.source = array, rate, pixel_aspect, source
         step = 1 / (rate or STATED_RATE)
         self.seconds = tuple(i * step for i in range(len(array))) if seconds is None else tuple(map(float, seconds))
         self.duration = (self.seconds[-1] if self.seconds else 0.0) + step if duration is None else float(duration)
+
+    @property
+    def total(self) -> int:
+        return self._total
 
     @property
     def size(self) -> tuple[int, int]:
@@ -250,6 +270,17 @@ class SampledClip:
     def size(self) -> tuple[int, int]:
         return self.clip.size
 
+    @property
+    def numbers(self) -> list[int]:
+        """Which frame of the source each of them is, from 0."""
+        return self._numbers(self.indices, ())
+
+    def _numbers(self, indices: Sequence[int], seconds: Sequence[float]) -> list[int]:
+        """Numbers of frames of the clip in its source; where some could not be read, of those with these times."""
+        if seconds and len(seconds) < len(indices):
+            indices = [max(0, bisect_right(self.clip.seconds, second + SAME_TIME) - 1) for second in seconds]
+        return [index if self.clip.numbers is None else self.clip.numbers[index] for index in indices]
+
     def frames(self, places: Sequence[int]) -> np.ndarray:
         """Some of the frames with masks, by increasing place among them: uint8 `[n, H, W, 3]`."""
         return self.clip.frames([self.indices[place] for place in places])
@@ -274,6 +305,8 @@ class SampledClip:
             rate=self.clip.rate,
             pixel_aspect=self.clip.pixel_aspect,
             source=self.clip.source,
+            numbers=self._numbers(wanted, seconds),
+            total=self.clip.total,
         )
         if self.tower_indices is None:
             return SampledClip(loaded, range(len(loaded)))

@@ -12,9 +12,19 @@ from PIL import Image
 
 from .clip import AnimationClip, ArrayClip, Clip, PicturesClip, SampledClip
 from .errors import InputError, MediaError
-from .frame_arrays import as_array, check_frame, check_video_array, is_tensor
+from .frame_arrays import as_array, as_uint8, channels_last, check_frame, check_video_array
 from .frame_sampling import FrameSampling
-from .media_files import diagnosis, folder_pictures, is_url, local_file, media_errors, short_name
+from .media_files import (
+    diagnosis,
+    folder_pictures,
+    holds_file,
+    is_url,
+    local_file,
+    media_errors,
+    short_name,
+    shown_name,
+    without_file_scheme,
+)
 from .picture_files import open_picture, rgb, upright
 
 
@@ -22,9 +32,10 @@ def open_clip(source: Any, *, decoder: str = "av") -> Clip:
     """The clip of a video; close it, or use it as a context manager.
 
     Args:
-        source: A video file, animation (GIF, APNG, WebP, AVIF), still picture, or http(s) or data URL of one; a folder
-            of pictures (in natural order of their names); a uint8 array `[T, H, W, 3]` or tensor (also
-            `[T, 3, H, W]`); a list of PIL images, uint8 arrays `[H, W, 3]`, tensors or picture paths.
+        source: A video file, animation (GIF, APNG, WebP, AVIF), still picture, or file, http(s) or data URL of one,
+            or its content as bytes or an open binary file; a folder of pictures (in natural order of their names); an
+            array or tensor `[T, H, W, 3]` or `[T, 3, H, W]`, uint8 or of floating point numbers from 0 to 1; a list
+            of what [`read_image`] takes.
         decoder: What decodes video files, `"av"` or `"decord"`; the frames are the same. av took about half of
             decord's time where both were measured (benchmarks/RESULTS.md), and decodes more kinds of files.
 
@@ -36,13 +47,16 @@ def open_clip(source: Any, *, decoder: str = "av") -> Clip:
         name = os.fspath(source)
         if not isinstance(name, str):
             raise InputError(f"a video path must be text, not {type(name).__name__}")
+        name = without_file_scheme(name)
         if not is_url(name) and os.path.isdir(name):
             return PicturesClip(folder_pictures(name), read_image, short_name(name), is_folder=True)
         return _open_file(name, decoder)
+    if holds_file(source):
+        return _open_file(source, decoder)
     array = as_array(source)
     if array is not None:
-        return ArrayClip(np.ascontiguousarray(check_video_array(array, is_tensor(source))))
-    if isinstance(source, Sequence) and not isinstance(source, (bytes, bytearray)):
+        return ArrayClip(np.ascontiguousarray(check_video_array(array)))
+    if isinstance(source, Sequence):
         return PicturesClip(source, read_image, "array")
     raise InputError(
         f"a video cannot be read from {type(source).__name__}: give a path, a URL, a folder of pictures, "
@@ -93,20 +107,21 @@ def read_image(source: Any) -> np.ndarray:
     """Read one picture as uint8 `[H, W, 3]`, RGB.
 
     Args:
-        source: Path, http(s) or data URL of a picture file (of an animation the first frame), PIL image, uint8 array
-            `[H, W, 3]`, or uint8 tensor `[H, W, 3]` or `[3, H, W]`. A file or PIL image is turned as its EXIF
-            orientation says; transparency is laid on white.
+        source: Path, file, http(s) or data URL of a picture file (of an animation the first frame), or its content as
+            bytes or an open binary file; PIL image; array or tensor `[H, W, 3]` or `[3, H, W]`, uint8 or of floating
+            point numbers from 0 to 1. A file or PIL image is turned as its EXIF orientation says; transparency is
+            laid on white.
 
     Raises:
         InputError: An array or object that is not such a picture.
         MediaError: A file or URL that cannot be read as a picture.
     """
-    if isinstance(source, (str, os.PathLike)):
-        name = os.fspath(source)
-        if not isinstance(name, str):
+    if isinstance(source, (str, os.PathLike)) or holds_file(source):
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else source
+        if isinstance(source, os.PathLike) and not isinstance(name, str):
             raise InputError(f"a picture path must be text, not {type(name).__name__}")
-        shown = short_name(name)
-        with local_file(name) as path, media_errors(name):
+        shown = shown_name(name)
+        with local_file(name) as path, media_errors(shown):
             picture = open_picture(path, shown)
             if picture is None:
                 raise MediaError(f"{shown}: not a picture (videos are read by read_clip): {diagnosis(path)}")
@@ -123,16 +138,17 @@ def read_image(source: Any) -> np.ndarray:
             f"a picture cannot be read from {type(source).__name__}: give a path, a URL, a PIL image, "
             "or a uint8 array or tensor [H, W, 3]"
         )
-    if is_tensor(source) and array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
-        array = array.transpose(1, 2, 0)
+    if array.ndim == 3:
+        array = channels_last(array)
+    array = as_uint8(array, "the picture")
     check_frame(array, "the picture")
     return np.ascontiguousarray(array)
 
 
-def _open_file(name: str, decoder: str) -> Clip:
+def _open_file(source: Any, decoder: str) -> Clip:
     with contextlib.ExitStack() as resources:
-        path = resources.enter_context(local_file(name))
-        name = short_name(name)
+        path = resources.enter_context(local_file(source))
+        name = shown_name(source)
         with media_errors(name):
             picture = open_picture(path, name)
         if picture is not None:

@@ -35,8 +35,10 @@ def as_array(source: Any) -> np.ndarray | None:
     if not is_tensor(source):
         return None
     try:
-        return source.detach().cpu().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, quantized: not pictures
+        source = source.detach().cpu()
+        # NumPy has no bfloat16.
+        return (source.float() if str(source.dtype) == "torch.bfloat16" else source).numpy()
+    except (TypeError, RuntimeError) as error:  # sparse, quantized: not pictures
         raise InputError(f"a tensor of type {source.dtype} is not a video or picture: {error}") from error
 
 
@@ -60,14 +62,37 @@ def _too_many() -> str:
     return f"more than {MAX_PIXELS} pixels; make it smaller, or {lift('VIDEOGLAMM_MAX_PIXELS')}"
 
 
-def check_video_array(array: np.ndarray, channels_may_lead: bool) -> np.ndarray:
-    """The array as [T, H, W, 3]; InputError unless its frames are such arrays or, if allowed, [3, H, W]."""
-    if channels_may_lead and array.ndim == 4 and array.shape[1] == 3 and array.shape[3] != 3:
-        array = array.transpose(0, 2, 3, 1)
+def as_uint8(array: np.ndarray, name: str) -> np.ndarray:
+    """The array, of floating point numbers from 0 to 1 as uint8, rounded; InputError if they are others."""
+    if array.dtype.kind != "f" or not array.size:
+        return array
+    least, most = array.min(), array.max()
+    if not (least >= 0 and most <= 1):  # NaN is neither
+        raise InputError(
+            f"{name} has {array.dtype} values from {least:.4g} to {most:.4g}; give values from 0 to 1, or convert it "
+            "to uint8 with values from 0 to 255"
+        )
+    result = np.empty(array.shape, np.uint8)
+    for row, own in zip(result, array, strict=True):
+        row[...] = np.rint(own.astype(np.float32) * 255)
+    return result
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """A picture or video whose channels come first, [..., 3, H, W], as [..., H, W, 3]; others as they are."""
+    leads = array.ndim >= 3 and array.shape[-3] == 3 and array.shape[-1] != 3
+    return np.moveaxis(array, -3, -1) if leads else array
+
+
+def check_video_array(array: np.ndarray) -> np.ndarray:
+    """The array as uint8 [T, H, W, 3], from [T, H, W, 3] or [T, 3, H, W]; InputError if its frames are no such."""
+    if array.ndim == 4:
+        array = channels_last(array)
     if array.ndim != 4 or array.shape[3] != 3:
         raise InputError(f"the video array has shape {list(array.shape)}; expected [T, H, W, 3] in RGB")
     if len(array) == 0:
         raise InputError("the video array holds no frames")
+    array = as_uint8(array, "the video array")
     check_frame(array[0], "the video array")
     return array
 

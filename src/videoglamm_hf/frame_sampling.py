@@ -1,5 +1,6 @@
 """Which frames of a video are taken: those on screen when they are asked for."""
 
+import contextlib
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -39,6 +40,11 @@ class FrameSampling:
     end_time: float | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "ndim", None) == 0:  # a scalar of NumPy or PyTorch
+                with contextlib.suppress(RuntimeError):  # one without a value, on PyTorch's meta device
+                    object.__setattr__(self, field.name, value.item())
         if self.fps is not None:
             check_number("fps", self.fps, above=0)
         for option in ("num_frames", "max_frames"):

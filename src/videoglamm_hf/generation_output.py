@@ -26,6 +26,8 @@ class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
         mask_logits: Per sequence, float32 low-resolution logits `[num_objects, T, s, s]`, with
             `output_mask_logits=True`.
         prompt_embeddings: Per sequence, `[num_objects, C]`: what prompted the pixel decoder.
+        finish_reasons: Per sequence, `"stop"` if the answer is complete (an end token, a stopping criterion) or
+            `"length"` if it was cut at the limit on its length; None where a decoding method of its own does not say.
         frame_timestamps: Per sequence, seconds of each frame, if the inputs carried them.
         cache (past_key_values before transformers 5.24): The language model's keys and values.
         sequences_scores, scores, logits, attentions, hidden_states, beam_indices: As in transformers, when asked for.
@@ -37,6 +39,7 @@ class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
     iou_scores: list[torch.Tensor] | None = None
     mask_logits: list[torch.Tensor] | None = None
     prompt_embeddings: list[torch.Tensor] | None = None
+    finish_reasons: list[str | None] | None = None
     frame_timestamps: list[list[float]] | None = None
     sequences_scores: torch.Tensor | None = None
     beam_indices: torch.Tensor | None = None

@@ -21,6 +21,7 @@ from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_t
 from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
 from .fingerprints import fingerprints
+from .finish_reasons import FinishReasons
 from .finite import FiniteWords, check_finite, explained_by
 from .generation_output import VideoGlammGenerateOutput
 from .mask_collection import collect_masks
@@ -129,9 +130,13 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         wanted_states = kwargs.pop("output_hidden_states", None)
         if wanted_states is None:
             wanted_states = self._config_of(kwargs).output_hidden_states
+        ending = FinishReasons()
+        kwargs["stopping_criteria"] = StoppingCriteriaList([*(kwargs.get("stopping_criteria") or ()), ending])
         with explained_by(given, self):
             output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
             prompts = self._seg_embeddings(output, input_ids.shape[1])
+        pad_token_id = kwargs.get("pad_token_id", self._config_of(kwargs).pad_token_id)
+        reasons = ending.of(output.sequences, input_ids.shape[1], pad_token_id)
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
         frames, sizes, timestamps = (
@@ -154,6 +159,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
             **result,
             prompt_length=input_ids.shape[1],
             prompt_embeddings=prompts,
+            finish_reasons=reasons,
             frame_timestamps=[list(times) for times in timestamps],
         )
 
@@ -329,7 +335,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
 
     def _get_stopping_criteria(self, *args: Any, **kwargs: Any) -> StoppingCriteriaList:
         try:
-            return super()._get_stopping_criteria(*args, **kwargs)
+            criteria = super()._get_stopping_criteria(*args, **kwargs)
         except ValueError as error:
             # transformers spells out each token after a word of its own, which such a tokenizer makes <unk>.
             if str(error) != "substring not found":
@@ -338,6 +344,10 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 "stop_strings need a tokenizer that can spell any word, and this one knows whole words only; stop at "
                 "tokens (eos_token_id=[...]) or by stopping_criteria."
             ) from error
+        for criterion in criteria:
+            if hasattr(criterion, "learn"):
+                criterion.learn(criteria)
+        return criteria
 
     def _seg_embeddings(self, output: ModelOutput, prompt_length: int) -> list[torch.Tensor]:
         """Per sequence, prompt embeddings `[num_objects, C]` of its generated [SEG] tokens.

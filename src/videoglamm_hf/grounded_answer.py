@@ -39,6 +39,9 @@ class GroundedAnswer:
         masks: bool `[num_objects, T, H, W]` at the video's own size.
         object_scores: float32 `[num_objects, T]`, logits of the object being in the frame.
         timestamps: Seconds of each frame, `[T]`.
+        iou_scores: float32 `[num_objects, T]`, predicted IoU of each mask; None if the output has none.
+        finish_reason: `"stop"` if the answer is complete, `"length"` if it was cut at the limit on its length (more
+            objects might have followed); None if that is not known.
     """
 
     text: str
@@ -47,6 +50,8 @@ class GroundedAnswer:
     masks: torch.Tensor
     object_scores: torch.Tensor
     timestamps: list[float]
+    iou_scores: torch.Tensor | None = None
+    finish_reason: str | None = None
 
     __repr__ = short_repr
 
@@ -69,11 +74,13 @@ def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list
             "generate(..., return_masks=True), or decode its words with batch_decode."
         )
     answers = []
+    reasons = getattr(output, "finish_reasons", None) or [None] * len(output.sequences)
     for row, sequence in enumerate(output.sequences):
         raw, masks = decode(sequence[output.prompt_length :]).strip(), output.masks[row]
         text, phrases = parse_grounded_text(raw, len(masks))
-        times = list(output.frame_timestamps[row])
-        answers.append(GroundedAnswer(text, raw, phrases, masks, output.object_scores[row], times))
+        scores, times = output.object_scores[row], list(output.frame_timestamps[row])
+        ious = None if output.iou_scores is None else output.iou_scores[row]
+        answers.append(GroundedAnswer(text, raw, phrases, masks, scores, times, ious, reasons[row]))
     return answers
 
 

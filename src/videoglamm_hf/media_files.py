@@ -10,8 +10,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .downloads import open_url
 from .errors import MediaError, VideoGlammError
@@ -64,16 +66,39 @@ def short_name(name: str) -> str:
     return f"{name[: LONGEST_NAME - end - 3]}...{name[-end:]}"
 
 
+def without_file_scheme(name: str) -> str:
+    """The path of a `file:` URL of this machine; anything else as it is."""
+    found = re.fullmatch(r"file:(?://(?:localhost)?(?=/))?(/.*)", name, re.IGNORECASE | re.DOTALL)
+    return urllib.request.url2pathname(found[1]) if found else name
+
+
+def holds_file(source: Any) -> bool:
+    """Whether something is the content of a file: bytes, or an open binary file."""
+    return isinstance(source, (bytes, bytearray, memoryview)) or hasattr(source, "readable")
+
+
+def shown_name(source: Any) -> str:
+    """What messages call a path, a URL, or the content of a file."""
+    return short_name(source) if isinstance(source, str) else type(source).__name__
+
+
 @contextlib.contextmanager
-def local_file(name: str) -> Iterator[Path]:
-    """The readable, non-empty file behind a path or URL; a downloaded or decoded one lives as long as the context."""
-    source, name = name, short_name(name)
+def local_file(source: Any) -> Iterator[Path]:
+    """The readable, non-empty file behind a path, a URL or its content, which lives as long as the context."""
+    name = shown_name(source)
     with contextlib.ExitStack() as stack:
-        if is_url(source):
+        if isinstance(source, str):
+            source = without_file_scheme(source)
+        if not isinstance(source, str):
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="videoglamm-"))) / "content"
+            _write(source, name, path)
+        elif is_url(source):
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="videoglamm-"))) / "download"
             (_decode if source[:5].lower() == "data:" else _download)(source, name, path)
-        elif re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
-            raise MediaError(f"{name}: only http, https and data URLs can be read; download it and give the path")
+        elif re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
+            raise MediaError(
+                f"{name}: only file, http, https and data URLs can be read; download it and give the path"
+            )
         else:
             path = Path(source)
         if not name:
@@ -94,6 +119,25 @@ def local_file(name: str) -> Iterator[Path]:
         yield path
 
 
+def _write(content: Any, name: str, path: Path) -> None:
+    """Write what bytes or an open file hold; an open one is read from where it stands."""
+    if hasattr(content, "readable"):
+        with media_errors(name):
+            content = content.read(MAX_DOWNLOAD_BYTES + 1)
+        if not isinstance(content, bytes):
+            raise MediaError(f"{name}: holds text, not bytes; open the file with mode 'rb'")
+    if len(content) > MAX_DOWNLOAD_BYTES:
+        raise MediaError(_too_large(name))
+    _write_bytes(content, name, path)
+
+
+def _write_bytes(data: Any, name: str, path: Path) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be written to {path.parent}: {reason_of(error)}; free some space") from error
+
+
 def _decode(url: str, name: str, path: Path) -> None:
     """Write what a data URL holds, as base64 or percent-encoded."""
     kind, comma, content = url[len("data:") :].partition(",")
@@ -109,10 +153,7 @@ def _decode(url: str, name: str, path: Path) -> None:
         raise MediaError(f"{name}: the data URL cannot be decoded: {reason}; encode the file again") from error
     if len(data) > MAX_DOWNLOAD_BYTES:
         raise MediaError(_too_large(name))
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise MediaError(f"{name}: cannot be written to {path.parent}: {reason_of(error)}; free some space") from error
+    _write_bytes(data, name, path)
 
 
 def _too_large(name: str) -> str:

@@ -19,7 +19,7 @@ SEG_TOKEN = "[SEG]"
 ROLES = ("system", "user", "assistant")
 VISUALS = ("video", "image")
 # Where a part may say what its video or picture is, beside the name of its type.
-SOURCES = ("path", "url")
+SOURCES = ("path", "url", "base64")
 # What a part may say, by its type.
 _PART_KEYS = {
     "text": ("type", "text"),
@@ -81,12 +81,13 @@ def visual_problems(conversation: Sequence[dict[str, Any]], where: str) -> Itera
         yield where, f"has {visuals} videos or images; the model answers about one at a time"
 
 
-def checked_messages(conversation: Any, index: int) -> list[dict[str, Any]]:
+def checked_messages(conversation: Any, index: int, need_sources: bool = True) -> list[dict[str, Any]]:
     """A conversation as the processor reads it: dicts with a list of parts, what each visual is under `source`.
 
     Args:
         conversation: Messages, or objects with their fields; parts may be OpenAI's.
         index: The number of the conversation, for what messages call it.
+        need_sources: Whether a visual must say what it is; the text of a prompt can be made without.
 
     Raises:
         InputError: For the first of [`message_problems`], a visual that is given not at all or twice, and an option
@@ -104,7 +105,8 @@ def checked_messages(conversation: Any, index: int) -> list[dict[str, Any]]:
         {
             "role": message["role"],
             "content": [
-                _sourced(part, f"{where}[{i}].content[{j}]") for j, part in enumerate(parts_of(message["content"]))
+                _sourced(part, f"{where}[{i}].content[{j}]", need_sources)
+                for j, part in enumerate(parts_of(message["content"]))
             ],
         }
         for i, message in enumerate(plain)
@@ -171,8 +173,10 @@ def _plain(message: Any) -> Any:
 def _plain_part(part: Any) -> Any:
     fields = _fields(part)
     kind = fields.get("type") if fields else None
-    if not isinstance(kind, str) or kind not in _OPENAI_TYPES or kind not in fields:
+    if not isinstance(kind, str) or kind not in _OPENAI_TYPES:
         return part if fields is None else fields
+    if kind not in fields:
+        return {**fields, "type": _OPENAI_TYPES[kind]}
     given = fields.pop(kind)
     source = _fields(given)
     # How finely a server would look is OpenAI's alone.
@@ -186,16 +190,23 @@ def _fields(given: Any) -> dict[str, Any] | None:
     return None if fields is None else {name: value for name, value in fields.items() if value is not None}
 
 
-def _sourced(part: dict[str, Any], place: str) -> dict[str, Any]:
+def _sourced(part: dict[str, Any], place: str, needed: bool) -> dict[str, Any]:
     """A part with what its video or picture is under `source`."""
     kind = part["type"]
     if kind == "text":
         return {"type": "text", "text": part["text"]}
     given = [name for name in (kind, *SOURCES) if part.get(name) is not None]
-    if len(given) != 1:
-        raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path' or 'url'.")
+    if len(given) > 1 or (needed and not given):
+        raise InputError(f"{place}: give the {kind} once, as '{kind}', 'path', 'url' or 'base64'.")
+    if not given:
+        return {"type": kind}
+    source = part[given[0]]
+    if given[0] == "base64":
+        if not isinstance(source, str):
+            raise InputError(f"{place}.base64: must be text, not {type(source).__name__}.")
+        source = f"data:;base64,{source}"
     options = {name: part[name] for name in SAMPLING_OPTIONS if part.get(name) is not None}
-    return {**options, "type": kind, "source": part[given[0]]}
+    return {**options, "type": kind, "source": source}
 
 
 def is_unicode(text: str) -> bool:

@@ -177,9 +177,10 @@ class VideoGlammProcessor(ExplainedProcessor):
 
         Args:
             conversation: Messages `{"role": "user" | "assistant" | "system", "content": str | parts}`; a part
-                is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url": ...}` or
-                `{"type": "image", "image" | "path" | "url": ...}`; also objects with these fields, and OpenAI's
-                `{"type": "image_url", "image_url": {"url": ...}}`. A video is what
+                is `{"type": "text", "text": ...}`, `{"type": "video", "video" | "path" | "url" | "base64": ...}` or
+                `{"type": "image", "image" | "path" | "url" | "base64": ...}`; also objects with these fields, and
+                `{"type": "image_url", "image_url": {"url": ...}}`, `video_url` alike. Without `tokenize` a video or
+                picture need not say what it is. A video is what
                 [`~clip_sources.open_clip`] takes, a clip, or an [`EncodedVideo`], which is not decoded or seen
                 again; its part may also say how it is sampled (`fps`, `num_frames`, `max_frames`, `start_time`,
                 `end_time`; None means not given). At most one video or picture per conversation; it is moved to the
@@ -229,7 +230,8 @@ class VideoGlammProcessor(ExplainedProcessor):
             merged(options_of("processor_kwargs", processor_kwargs), kwargs), extra=sorted(variables)
         )
         batched = isinstance(conversation[0], (list, tuple))
-        conversations = [checked_messages(c, i) for i, c in enumerate(conversation if batched else [conversation])]
+        given_ones = enumerate(conversation if batched else [conversation])
+        conversations = [checked_messages(c, i, need_sources=tokenize) for i, c in given_ones]
         rendered = [
             render_messages(messages, template, add_generation_prompt=add_generation_prompt, **given)
             for messages in conversations

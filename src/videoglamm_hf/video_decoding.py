@@ -46,6 +46,7 @@ class PacketIndex:
     keys: list[int]  # presentation times of frames that decode without others, sorted
     timed: bool  # whether the times of decoded frames can be relied on
     time_base: Fraction  # seconds of one unit of the presentation times
+    start: float  # when the first frame appears by the file's own clock, in seconds
     seconds: list[float]  # when each frame appears, from 0; by the rate where no times can be relied on
     duration: float  # when the last one leaves the screen
     pixel_aspect: float  # width of a pixel over its height
@@ -69,9 +70,9 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
     keys: list[int] = []
     lasting: dict[int, int] = {}
     timed, stand_alone = True, probe
-    with _opened(path, name) as (container, stream):
+    with opened_video(path, name) as (container, stream):
         last = -math.inf
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             if packet.size and not packet.is_discard:
                 stamps.append(packet.pts)
                 if packet.pts is not None:
@@ -112,6 +113,7 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         sorted(keys) if relied_on else [],
         timed,
         time_base,
+        float(distinct[0] * time_base) if distinct else 0.0,
         seconds,
         seconds[-1] + (last or 1 / _usable(rate)),
         aspect,
@@ -165,7 +167,7 @@ def _decode(
     seconds: list[float | None] = []
     places: list[int] = []
     wanted = [index.stamps[p] for p in positions] if index.stamps else positions
-    with _opened(path, name) as (container, stream):
+    with opened_video(path, name) as (container, stream):
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
             width = _display_width(frame.width, index.pixel_aspect)
             check_pixels(name, max(width, frame.width), frame.height)
@@ -194,7 +196,8 @@ def _decode(
 
 
 @contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def opened_video(path: Path, name: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """A file with its video stream; formats that open other files are refused."""
     try:  # by its absolute path, for a colon in a relative one could look like a protocol
         container = av.open(
             str(path.absolute()),
@@ -266,11 +269,11 @@ def _key_to_jump_to(keys: list[int], target: int, place: int) -> int | None:
     return keys[at] if at > 0 and keys[at] > place else None
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+def packets_of(container: av.container.InputContainer, *streams: av.stream.Stream) -> Iterator[av.Packet]:
     """The packets from the current position to the end, or to where the file breaks off."""
     while True:
         try:
-            yield from container.demux(stream)
+            yield from container.demux(*streams)
         except IndexError:  # PyAV's way of meeting a track that only begins here; the next packet is fine
             continue
         except av.error.FFmpegError:
@@ -280,7 +283,7 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
 
 def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """Frames from the current position on, skipping packets that cannot be decoded."""
-    for packet in _packets(container, stream):
+    for packet in packets_of(container, stream):
         with contextlib.suppress(av.error.FFmpegError):
             yield from packet.decode()
 

@@ -36,13 +36,13 @@ class VideoFileClip(Clip):
 
     def __init__(self, path: Path, source: str, decoder: str = "av") -> None:
         self.source, self.decoder = source, check_decoder(decoder)
-        self._path = path
+        self.path = path
         with media_errors(source):
             index: PacketIndex = index_packets(path, source, probe=decoder == "decord")
         self._index = index
         self.seconds, self.duration = index.seconds, index.duration
         self.rate, self.tick = index.rate, float(index.time_base)
-        self.pixel_aspect = index.pixel_aspect
+        self.pixel_aspect, self.start = index.pixel_aspect, index.start
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -77,7 +77,7 @@ class VideoFileClip(Clip):
     def _decode(self, indices: Sequence[int]) -> tuple[np.ndarray, list[float]]:
         with media_errors(self.source):
             if self.decoder == "decord":
-                frames = decord_positions(self._path, self._index, list(indices))
+                frames = decord_positions(self.path, self._index, list(indices))
                 if frames is not None:
                     return frames, [self.seconds[i] for i in indices]
-            return decode_positions(self._path, self.source, self._index, list(indices))
+            return decode_positions(self.path, self.source, self._index, list(indices))

@@ -23,6 +23,7 @@ from .explained_loading import ExplainedLoadingMixin
 from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
 from .grounding_frames import LazyGroundingFrames
 from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
+from .media_files import holds_file
 from .options import (
     BOOKKEEPING,
     MAX_FRAMES,
@@ -243,12 +244,12 @@ class VideoGlammVideoProcessor(ExplainedLoadingMixin, BaseVideoProcessor):
         """What is known of a video and what was taken of it, by the names of transformers' `VideoMetadata`."""
         height, width = clip.size
         return {
-            "total_num_frames": len(clip.clip),
+            "total_num_frames": clip.clip.total,
             "fps": clip.clip.rate,
             "width": width,
             "height": height,
             "duration": clip.clip.duration,
-            "frames_indices": list(clip.indices),
+            "frames_indices": clip.numbers,
         }
 
     def grounding_frames(self, clip: SampledClip, lazy: bool = False) -> torch.Tensor | LazyGroundingFrames:
@@ -295,9 +296,14 @@ def video_list(videos: Any) -> list[Any]:
 def is_one_video(videos: Any) -> bool:
     """Whether `videos` is a single video: anything but a list, or a list of frames."""
     if not isinstance(videos, (list, tuple)):
-        return getattr(videos, "ndim", 4) == 4
+        return getattr(videos, "ndim", 4) != 5
     first = videos[0] if len(videos) else None
-    pathlike = isinstance(first, (str, list, tuple)) or hasattr(first, "__fspath__") or hasattr(first, "seconds")
+    pathlike = (
+        isinstance(first, (str, list, tuple))
+        or holds_file(first)
+        or hasattr(first, "__fspath__")
+        or hasattr(first, "seconds")
+    )
     return not pathlike and getattr(first, "ndim", 3) == 3
 
 

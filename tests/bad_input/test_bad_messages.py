@@ -32,7 +32,7 @@ BAD_CONVERSATIONS = {
         "belongs to a user",
     ),
     "float frames": (
-        [{"role": "user", "content": [{"type": "video", "video": CLIP.astype(np.float32)}, TEXT]}],
+        [{"role": "user", "content": [{"type": "video", "video": CLIP.astype(np.float32) + 2}, TEXT]}],
         "uint8|dtype",
     ),
     "two-dimensional frames": ([{"role": "user", "content": [{"type": "video", "video": CLIP[0, 0]}, TEXT]}], "shape"),

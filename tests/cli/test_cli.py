@@ -158,7 +158,7 @@ def test_masks_of_the_answer_are_those_in_the_file(converted_tiny, tmp_path):
     clip = processor.video_processor.sample(frames(3, 32, 48))
     answer = asking.ask(model, processor, clip, "Hm?", max_new_tokens=2)
     answer.masks = torch.from_numpy(np.random.default_rng(0).random((2, 3, 32, 48)) > 0.5)
-    answer.object_scores = torch.ones(2, 3)
+    answer.object_scores = answer.iou_scores = torch.ones(2, 3)
     asking.write_answer(tmp_path / "out", clip, answer, {"question": "Hm?"})
     document = json.loads((tmp_path / "out" / "answer.json").read_text())
     masks = np.array([[decode_rle(mask) for mask in entry["masks"]] for entry in document["objects"]])

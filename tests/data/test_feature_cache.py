@@ -67,7 +67,7 @@ def test_the_command_and_moved_files(converted_tiny, model, processor, tmp_path,
     arguments = ["cache-features", str(tmp_path / "a" / "data.jsonl"), str(tmp_path / "cache")]
     arguments += ["--model", str(converted_tiny), "--frames", "--device", "cpu"]
     assert cli.main(arguments) == 0
-    assert "1 files written" in capsys.readouterr().out
+    assert "1 file written" in capsys.readouterr().out
     (tmp_path / "a").rename(tmp_path / "b")
     sample["video"] = str(tmp_path / "b" / "clip.mp4")
     pixels, cached = batches(model, processor, tmp_path / "cache", [sample])

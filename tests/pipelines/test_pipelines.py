@@ -70,6 +70,9 @@ def test_a_video_and_a_question_give_words_phrases_and_masks(grounded):
     assert record["object_scores"].shape == record["masks"].shape[:2] and len(record["timestamps"]) == 3
     assert all(record["generated_text"][p["start"] : p["end"]] == p["text"] for p in record["phrases"])
     assert record["raw_text"].count("[SEG]") == len(record["masks"])
+    assert (
+        record["finish_reason"] in ("stop", "length") and record["iou_scores"].shape == record["object_scores"].shape
+    )
 
 
 def test_a_grounded_batch_gets_the_answers_of_single_ones(grounded):

@@ -3,7 +3,8 @@
 Apart from the commands themselves, so that help and mistyped options need nothing large to be imported.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
+from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
 from ..loading.choices import DTYPES, QUANTIZATIONS
@@ -35,16 +36,74 @@ def segment(parser: ArgumentParser) -> None:
         action="store_true",
         help=_OVERWRITE,
     )
-    parser.add_argument("--mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
-    parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
-    parser.add_argument("--max-frames", type=int, help="most frames taken (default: the model's own)")
+    _sampling(parser.add_argument_group("which frames"))
+    _tracking(parser.add_argument_group("how objects are followed"))
+    parser.add_argument(
+        "--legend",
+        action=BooleanOptionalAction,
+        help="say below the overlay which colour is which phrase (default: yes, but with --frames all no, so that the "
+        "overlay has the size of the video)",
+    )
+    _quiet(parser)
     parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
     parser.add_argument(
         "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
+
+
+def _sampling(parser: Any) -> None:
+    parser.add_argument(
+        "--frames",
+        choices=("sampled", "all"),
+        default="sampled",
+        help="which frames get masks: those that are taken for the answer (sampled, the default), or every frame of "
+        "the video (all; the overlay then plays as the video does, with its times, size and sound). The options below "
+        "say what is taken for the answer",
+    )
+    parser.add_argument("--fps", type=float, help="frames per second taken from the video (default: the model's own)")
+    parser.add_argument("--num-frames", type=int, metavar="N", help="take N frames, evenly spread, in place of --fps")
+    parser.add_argument(
+        "--max-frames", type=int, metavar="N", help="most frames taken, evenly thinned out (default: the model's own)"
+    )
+    parser.add_argument("--start-time", type=float, metavar="SECONDS", help="take frames from here on")
+    parser.add_argument("--end-time", type=float, metavar="SECONDS", help="take frames up to here")
+
+
+def _tracking(parser: Any) -> None:
+    parser.add_argument(
+        "--mode",
+        choices=MASK_MODES,
+        help="how masks are decoded. video: one frame is decided from the answer, and memory carries every object "
+        "through the others. framewise: every frame is decided from the answer on its own, as in training. anchored: "
+        "some frames are decided from the answer, and memory fills in the others from both sides (default: the "
+        "model's own)",
+    )
+    parser.add_argument(
+        "--prompt-frame",
+        type=int,
+        metavar="N",
+        help="with --mode video, the frame that is decided from the answer, counted from 0 among those with masks; "
+        "from there objects are followed forward and backward (default: 0)",
+    )
+    parser.add_argument(
+        "--num-anchors",
+        type=int,
+        metavar="N",
+        help="with --mode anchored, how many frames are decided from the answer (default: 5)",
+    )
+    parser.add_argument(
+        "--max-objects-per-batch",
+        type=int,
+        metavar="N",
+        help="objects that are followed at once: fewer take less memory (default: all, or on a CPU as is fastest)",
+    )
+
+
+def _quiet(parser: ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print results, warnings and errors only")
 
 
 def convert(parser: ArgumentParser) -> None:
@@ -98,6 +157,7 @@ def convert(parser: ArgumentParser) -> None:
         action="store_true",
         help=_OVERWRITE,
     )
+    _quiet(parser)
 
 
 def verify(parser: ArgumentParser) -> None:
@@ -106,6 +166,7 @@ def verify(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-generate", action="store_true", help="do not load the model: everything else takes little memory"
     )
+    _quiet(parser)
 
 
 def export(parser: ArgumentParser) -> None:
@@ -123,6 +184,7 @@ def export(parser: ArgumentParser) -> None:
         action="store_true",
         help=_OVERWRITE,
     )
+    _quiet(parser)
 
 
 def push(parser: ArgumentParser) -> None:
@@ -142,6 +204,15 @@ def check_data(parser: ArgumentParser) -> None:
     parser.add_argument("file", help="JSONL file, one sample per line")
 
 
+def check_answer(parser: ArgumentParser) -> None:
+    """Finds what is wrong with an answer.json.
+
+    It is checked against the format that is described in videoglamm_hf/cli/answer.schema.json, and its parts against
+    each other: every mask fills its frame, every phrase is in the text.
+    """
+    parser.add_argument("file", help="answer.json that `videoglamm segment` wrote")
+
+
 def cache_features(parser: ArgumentParser) -> None:
     """Computes what frozen towers see of a dataset, once."""
     parser.add_argument("dataset", help="JSONL file, one sample per line")
@@ -152,6 +223,7 @@ def cache_features(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    _quiet(parser)
 
 
 def memory(parser: ArgumentParser) -> None:
@@ -169,4 +241,4 @@ def memory(parser: ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of the answer (default: 64)")
 
 
-COMMANDS = (segment, convert, verify, export, push, check_data, cache_features, memory)
+COMMANDS = (segment, convert, verify, export, push, check_data, check_answer, cache_features, memory)

@@ -1,31 +1,41 @@
 """One question about one clip, and the folder its answer is written to."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 from transformers.generation.streamers import BaseStreamer
 
 from ..clip import SampledClip
-from ..data.rle import encode_rle
+from ..clip_sources import open_clip, sample_clip
 from ..grounded_answer import GroundedAnswer
+from ..grounding_frames import CHUNK_FRAMES
+from ..image_streams import tower_frame_indices
 from ..output_files import check_output, explained_writes, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.contact_sheet import contact_sheet
 from ..render.overlay_video import render_video
 from ..render.video_encoding import write_mp4
+from .answer_file import answer_document
+from .rle_masks import RleMasks
 
 # Kind of the output folder.
 ANSWER = "answer"
+# Frames that the preview may choose from.
+_PREVIEW_FRAMES = 8
 
 
 class _TokenProgress(BaseStreamer):
     """Counts generated tokens; the first call of a streamer is the prompt."""
 
-    def __init__(self, bar: tqdm) -> None:
-        self.bar, self.seen_prompt = bar, False
+    def __init__(self, shown: bool) -> None:
+        self.bar = tqdm(desc="answering", unit="token", leave=False, disable=None if shown else True)
+        self.seen_prompt = False
 
     def put(self, value: torch.Tensor) -> None:
         self.bar.update(int(self.seen_prompt))
@@ -35,6 +45,49 @@ class _TokenProgress(BaseStreamer):
         self.bar.close()
 
 
+class _FrameProgress:
+    """Counts frames with masks, from the first one on: until then, words are counted."""
+
+    def __init__(self, total: int, shown: bool) -> None:
+        self.bar: tqdm | None = None
+        self.total, self.shown = total, shown
+
+    def update(self, _: Any = None) -> None:
+        if self.bar is None:
+            self.bar = tqdm(
+                desc="segmenting", total=self.total, unit="frame", leave=False, disable=None if self.shown else True
+            )
+        self.bar.update()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def every_frame(processor: VideoGlammProcessor, video: Any, **options: Any) -> SampledClip:
+    """A video whose every frame gets masks, while the towers see what they would see of it otherwise.
+
+    Frames are decoded when they are needed: close the clip at the end.
+
+    Args:
+        video: What [`~clip_sources.open_clip`] takes.
+        options: Fields of [`FrameSampling`] to change for the towers.
+
+    Raises:
+        InputError: An option cannot be used.
+        MediaError: The video cannot be read.
+    """
+    videos = processor.video_processor
+    clip = open_clip(video, decoder=videos.decoder)
+    try:
+        seen = sample_clip(clip, videos.sampling, **options).indices
+    except BaseException:
+        clip.close()
+        raise
+    towers = [seen[i] for i in tower_frame_indices(len(seen), videos.num_tower_frames)]
+    return SampledClip(clip, range(len(clip)), towers)
+
+
 def ask(
     model: Any,
     processor: VideoGlammProcessor,
@@ -42,12 +95,19 @@ def ask(
     question: str,
     *,
     max_new_tokens: int,
-    mask_mode: str | None = None,
     seed: int | None = None,
     progress: bool = True,
+    bounded: bool = False,
+    tracking: dict[str, Any] | None = None,
     **generate_options: Any,
 ) -> GroundedAnswer:
-    """One question about one clip, with progress bars for words and masks unless `progress` is false.
+    """One question about one clip, with a progress bar for words and then one for masks on a terminal, unless
+    `progress` is false.
+
+    Args:
+        bounded: Keep frames and masks of a long clip out of memory: frames are decoded when they are needed, and the
+            answer's masks are [`RleMasks`].
+        tracking: Options of `iter_masks`: `mask_mode`, `prompt_frame`, `num_anchors`, `max_objects_per_batch`.
 
     Raises:
         InputError: If the question cannot be asked.
@@ -59,23 +119,39 @@ def ask(
         }
     ]
     inputs = processor.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", lazy=bounded
     )
     if seed is not None:
         torch.manual_seed(seed)
-    words = tqdm(desc="answering", unit="token", leave=False, disable=not progress)
-    frames = tqdm(desc="segmenting", total=len(clip), unit="frame", leave=False, disable=not progress)
-    with frames:
+    tracking = tracking or {}
+    inputs = inputs.to(model.device)
+    frames, sizes = inputs["grounding_frames"], inputs["original_sizes"]
+    if bounded:
+        inputs["grounding_frames"] = [frames[0][:0]]
+    counter = _FrameProgress(len(clip), progress)
+    try:
         output = model.generate(
-            **inputs.to(model.device),
+            **inputs,
             max_new_tokens=max_new_tokens,
-            mask_mode=mask_mode,
             do_sample=seed is not None,
-            streamer=_TokenProgress(words),
-            mask_callback=lambda _: frames.update(),
+            streamer=_TokenProgress(progress),
+            mask_callback=counter.update,
+            **tracking,
             **generate_options,
         )
-    return processor.post_process_grounded_generation(output)[0]
+        answer = processor.post_process_grounded_generation(output)[0]
+        if not bounded:
+            return answer
+        shape = (len(answer.masks), len(clip), *map(int, sizes[0]))
+        masks, scores, ious = RleMasks(shape), torch.zeros(shape[:2]), torch.zeros(shape[:2])
+        for frame in model.iter_masks(output.prompt_embeddings, frames, sizes, **tracking):
+            masks[:, frame.frame_index] = frame.masks.numpy()
+            scores[:, frame.frame_index] = frame.object_scores
+            ious[:, frame.frame_index] = frame.iou_scores
+            counter.update()
+        return replace(answer, masks=masks, object_scores=scores, iou_scores=ious)
+    finally:
+        counter.close()
 
 
 def write_answer(
@@ -86,61 +162,51 @@ def write_answer(
     *,
     overwrite: bool = False,
     progress: bool = True,
+    legend: bool = True,
+    like_source: bool = False,
 ) -> None:
     """Writes `answer.json`, `overlay.mp4` and `preview.png`; the folder appears only when all are complete.
+
+    Args:
+        legend: Whether the overlay says below the frames which colour is which phrase.
+        like_source: Whether the overlay plays as the source does, of whose every frame there are masks: the same size,
+            the same times, and the sound as it is.
 
     Raises:
         OutputError: If the folder cannot be written, or has contents and may not be replaced.
     """
     check_output(output, overwrite=overwrite, kind=ANSWER)
-    masks = answer.masks.numpy()
+    masks = answer.masks if hasattr(answer.masks, "rles") else answer.masks.numpy()
     with replacing_folder(output, ANSWER, overwrite=overwrite) as folder:
         document = json.dumps(answer_document(clip, answer, settings), indent=1, ensure_ascii=False)
         with explained_writes(output):
             # A byte of a path that is no text is written as JSON's own escape, and read back as what it was.
             (folder / "answer.json").write_text(document, encoding="utf-8", errors="backslashreplace")
-        frames = clip.frames(range(len(clip)))
-        rendered = render_video(frames, masks, answer.labels)
+        rendered = render_video(_frames(clip), masks, answer.labels, legend=legend, enlarge=not like_source)
         shown = tqdm(
             rendered,
             desc="writing overlay.mp4",
             total=len(clip),
             unit="frame",
             leave=False,
-            disable=not progress,
+            disable=None if progress else True,
         )
-        write_mp4(folder / "overlay.mp4", shown, seconds=clip.seconds, duration=clip.duration)
+        source = clip.clip
+        like = {"tick": source.tick, "start": source.start, "sound": source.path} if like_source else {}
+        write_mp4(folder / "overlay.mp4", shown, seconds=clip.seconds, duration=clip.duration, **like)
+        places = np.linspace(0, len(clip) - 1, min(_PREVIEW_FRAMES, len(clip))).round().astype(int).tolist()
         sheet = contact_sheet(
-            frames,
-            masks,
+            np.concatenate([clip.frames([place]) for place in places]),
+            np.stack([masks[:, place] for place in places], axis=1),
             answer.labels,
-            timestamps=clip.seconds,
+            timestamps=[clip.seconds[place] for place in places],
             title=f"{settings['question']}\n{answer.text}",
         )
         with explained_writes(output / "preview.png"):
             sheet.save(folder / "preview.png")
 
 
-def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
-    """What `answer.json` holds: words, phrases with spans, COCO-RLE masks per object and frame, times, settings."""
-    objects = [
-        {
-            "index": index,
-            "phrase": answer.labels[index],
-            "masks": [encode_rle(mask) for mask in per_frame.numpy()],
-            "object_scores": [round(score, 4) for score in answer.object_scores[index].tolist()],
-        }
-        for index, per_frame in enumerate(answer.masks)
-    ]
-    return {
-        "text": answer.text,
-        "raw_text": answer.raw_text,
-        "phrases": [
-            {"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in answer.phrases
-        ],
-        "objects": objects,
-        "timestamps": answer.timestamps,
-        "size": dict(zip(("height", "width"), clip.size, strict=True)),
-        "pixel_aspect": clip.clip.pixel_aspect,
-        "settings": settings,
-    }
+def _frames(clip: SampledClip) -> Iterator[np.ndarray]:
+    """All frames with masks, some at a time."""
+    for start in range(0, len(clip), CHUNK_FRAMES):
+        yield from clip.frames(range(start, min(start + CHUNK_FRAMES, len(clip))))

@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
             config=arguments.config,
             dtype=arguments.dtype,
             overwrite=arguments.overwrite,
+            progress=not arguments.quiet,
         )
         return
     if arguments.adapter or arguments.untrained_parts:
@@ -38,4 +39,5 @@ def run(arguments: argparse.Namespace) -> None:
         config=None if arguments.config is None else read_json(Path(arguments.config).expanduser()),
         dtype=None if arguments.dtype is None else getattr(torch, arguments.dtype),
         overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
     )

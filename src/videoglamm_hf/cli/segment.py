@@ -1,47 +1,57 @@
 """`videoglamm segment`: asks about a video or about every video of a folder; writes answer, overlay and preview."""
 
 import argparse
+import contextlib
 import os
 import sys
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
-
-from transformers import AutoConfig
 
 from ..clip import SampledClip
 from ..errors import InputError, OutputError, ResourceError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer
-from ..loading.models import answer_needs_less, load_model, load_processor
-from ..media_files import is_url, short_name
+from ..loading.models import answer_needs_less, load_config, load_model, load_processor
+from ..media_files import is_url, short_name, without_file_scheme
 from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.colors import object_colors
 from ..render.terminal import colored_answer
 from ..toy import TINY_MODEL
-from .asking import ANSWER, ask, write_answer
+from .answer_file import note_of
+from .asking import ANSWER, ask, every_frame, write_answer
 from .output_names import safe_name
+from .screen import library_bars, say, shows_colors, shows_progress
 from .segment_folder import answer_videos, started_processes
 from .video_folders import find_videos
+from .wording import counted
+
+# Options of `segment` by what takes them.
+_SAMPLING = ("fps", "num_frames", "max_frames", "start_time", "end_time")
+_TRACKING = ("prompt_frame", "num_anchors", "max_objects_per_batch")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Asks about one video, or about every video of a folder."""
     if arguments.max_new_tokens < 1:
         raise InputError(f"--max-new-tokens is {arguments.max_new_tokens}; it must be at least 1.")
+    if not arguments.question.strip():
+        raise InputError('The question has no text; ask something about the video, such as "What moves?".')
     if arguments.model is None:
-        print("no --model: taking the small one that ships, which knows coloured shapes only", file=sys.stderr)
+        say("no --model: taking the small one that ships, which knows coloured shapes only", arguments.quiet)
         arguments.model = str(TINY_MODEL)
+    arguments.video = without_file_scheme(arguments.video)
     folder = Path(arguments.video)
     videos = find_videos(folder) if os.path.isdir(folder) else []
-    if videos:
-        _answer_folder(arguments, folder, videos)
-    elif started_processes() > 1:
-        name = short_name(arguments.video)
-        raise InputError(f"{name} is one video: several processes can only share a folder of videos.")
-    else:
-        _answer_one(arguments)
+    with library_bars(shows_progress(arguments.quiet)):
+        if videos:
+            _answer_folder(arguments, folder, videos)
+        elif started_processes() > 1:
+            name = short_name(arguments.video)
+            raise InputError(f"{name} is one video: several processes can only share a folder of videos.")
+        else:
+            _answer_one(arguments)
 
 
 def _answer_one(arguments: argparse.Namespace) -> None:
@@ -50,16 +60,16 @@ def _answer_one(arguments: argparse.Namespace) -> None:
     # What can be refused cheaply is refused before the model is loaded.
     check_output(output, overwrite=arguments.overwrite, inputs=inputs, kind=ANSWER)
     processor = load_processor(arguments.model)
-    print(f"reading {short_name(arguments.video)}", file=sys.stderr)
-    clip = _read(arguments.video, processor, arguments)
-    model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
-    answer = _ask(model, processor, clip, arguments)
-    settings = _settings(arguments, arguments.video, model.config) | {"dtype": str(model.dtype).removeprefix("torch.")}
-    write_answer(output, clip, answer, settings, overwrite=arguments.overwrite)
-    spans = [(p.start, p.end, p.object_index) for p in answer.phrases if p.object_index is not None]
-    colors = object_colors(len(answer.masks))
-    print(colored_answer(answer.text, [s[:2] for s in spans], [colors[s[2]] for s in spans]))
-    print(f"{len(answer.masks)} objects in {len(clip)} frames -> {output}/overlay.mp4, preview.png, answer.json")
+    say(f"reading {short_name(arguments.video)}", arguments.quiet)
+    with _read(arguments.video, processor, arguments) as clip:
+        model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
+        answer = _answered(model, processor, clip, output, arguments.video, arguments, shows_progress(arguments.quiet))
+    print(_shown(answer))
+    if note := note_of(answer):
+        print(note, file=sys.stderr)
+    if not arguments.quiet:
+        found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
+        print(f"{found} -> {output}/overlay.mp4, preview.png, answer.json")
 
 
 def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Path]) -> None:
@@ -67,24 +77,55 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
     if output.exists() and output.samefile(folder):
         raise OutputError(f"{output} is the folder of the videos; give another --output.")
     processor = load_processor(arguments.model)
-    config = AutoConfig.from_pretrained(arguments.model)
+    config = load_config(arguments.model)
 
-    def load(device: str | None) -> Callable[[Path, Path, bool], str]:
+    def load(device: str | None) -> Callable[[Path, Path], tuple[str, str | None]]:
         model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
-        dtype = str(model.dtype).removeprefix("torch.")
 
-        def answer_video(video: Path, answer_folder: Path, progress: bool) -> str:
+        def answer_video(video: Path, answer_folder: Path) -> tuple[str, str | None]:
             inputs = [video, *_inputs(arguments)]
             check_output(answer_folder, overwrite=arguments.overwrite, inputs=inputs, kind=ANSWER)
-            clip = _read(video, processor, arguments)
-            answer = _ask(model, processor, clip, arguments, progress=progress)
-            settings = _settings(arguments, video, config) | {"dtype": dtype}
-            write_answer(answer_folder, clip, answer, settings, overwrite=arguments.overwrite, progress=progress)
-            return answer.text
+            with _read(video, processor, arguments) as clip:
+                answer = _answered(model, processor, clip, answer_folder, video, arguments, False)
+            return answer.text, note_of(answer)
 
         return answer_video
 
     answer_videos(videos, output, lambda video: _settings(arguments, video, config), load, arguments)
+
+
+def _answered(
+    model: Any,
+    processor: VideoGlammProcessor,
+    clip: SampledClip,
+    output: Path,
+    video: str | Path,
+    arguments: argparse.Namespace,
+    progress: bool,
+) -> GroundedAnswer:
+    """Asks, and writes the answer."""
+    answer = _ask(model, processor, clip, arguments, progress=progress)
+    settings = _settings(arguments, video, model.config) | {"dtype": str(model.dtype).removeprefix("torch.")}
+    every = arguments.frames == "all"
+    write_answer(
+        output,
+        clip,
+        answer,
+        settings,
+        overwrite=arguments.overwrite,
+        progress=progress,
+        legend=not every if arguments.legend is None else arguments.legend,
+        like_source=every,
+    )
+    return answer
+
+
+def _shown(answer: GroundedAnswer) -> str:
+    """The words of an answer for the terminal, or for whatever stands in its place."""
+    spans = [(p.start, p.end, p.object_index) for p in answer.phrases if p.object_index is not None]
+    colors = object_colors(len(answer.masks))
+    spans = spans if shows_colors() else []
+    return colored_answer(answer.text, [s[:2] for s in spans], [colors[s[2]] for s in spans])
 
 
 def _stem(source: str) -> str:
@@ -101,8 +142,19 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
     return [Path(name) for name in (arguments.video, arguments.model) if not is_url(name)]
 
 
-def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> SampledClip:
-    return processor.video_processor.sample(video, **_sampling(arguments))
+@contextlib.contextmanager
+def _read(video: str | Path, processor: VideoGlammProcessor, arguments: argparse.Namespace) -> Iterator[SampledClip]:
+    """The video's frames, as they are asked for."""
+    options = _given(arguments, _SAMPLING)
+    if "num_frames" in options:
+        # A number that is asked for is not thinned out by the model's own limit.
+        options.setdefault("max_frames", options["num_frames"])
+    if arguments.frames == "all":
+        clip = every_frame(processor, video, **options)
+    else:
+        clip = processor.video_processor.sample(video, **options)
+    with clip.clip:
+        yield clip
 
 
 def _ask(
@@ -116,8 +168,9 @@ def _ask(
             clip,
             arguments.question,
             max_new_tokens=arguments.max_new_tokens,
-            mask_mode=arguments.mode,
             seed=arguments.seed,
+            bounded=arguments.frames == "all",
+            tracking={"mask_mode": arguments.mode, **_given(arguments, _TRACKING)},
             **options,
         )
     except (RuntimeError, MemoryError, ResourceError) as error:
@@ -130,10 +183,9 @@ def _ask(
         ) from error
 
 
-def _sampling(arguments: argparse.Namespace) -> dict[str, float | int]:
-    """The options given for reading videos."""
-    given = {"fps": arguments.fps, "max_frames": arguments.max_frames}
-    return {name: value for name, value in given.items() if value is not None}
+def _given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Those of some options that were given."""
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
 def _settings(arguments: argparse.Namespace, video: str | Path, config: Any) -> dict[str, Any]:
@@ -146,5 +198,6 @@ def _settings(arguments: argparse.Namespace, video: str | Path, config: Any) -> 
         "max_new_tokens": arguments.max_new_tokens,
         "quantization": arguments.quantization,
         "seed": arguments.seed,
-        **_sampling(arguments),
+        **_given(arguments, (*_SAMPLING, *_TRACKING)),
+        **({"frames": arguments.frames} if arguments.frames != "sampled" else {}),
     }

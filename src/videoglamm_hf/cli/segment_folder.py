@@ -7,6 +7,7 @@ answer's folder appears only when it is complete, so one that exists is finished
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -22,6 +23,8 @@ from tqdm.auto import tqdm
 from ..errors import InputError, MediaError, VideoGlammError
 from ..output_files import clear_leftovers, explained_writes
 from .output_names import safe_name
+from .screen import shows_progress
+from .wording import counted
 
 # Processes that are done wait for the one with the longest videos.
 PATIENCE = timedelta(days=7)
@@ -36,7 +39,7 @@ def answer_videos(
     videos: Sequence[Path],
     output: Path,
     settings: Callable[[Path], dict[str, Any]],
-    load: Callable[[str | None], Callable[[Path, Path, bool], str]],
+    load: Callable[[str | None], Callable[[Path, Path], tuple[str, str | None]]],
     arguments: argparse.Namespace,
 ) -> None:
     """Answers every video that has no answer yet.
@@ -45,9 +48,9 @@ def answer_videos(
         videos: All videos.
         output: The answer of a video is the folder of the video's whole name in here, so `a.mp4` and `a.mkv` are two.
         settings: What a finished answer must have been made with.
-        load: Loads the model on a device (None: the best there is) and returns what answers a video: its path, the
-            folder to write and whether to show progress, to the words of the answer.
-        arguments: The command's `overwrite` and `device`.
+        load: Loads the model on a device (None: the best there is) and returns what answers a video: its path and the
+            folder to write, to the words of the answer and what a person should know of it.
+        arguments: The command's `overwrite`, `device` and `quiet`.
 
     Raises:
         InputError: If finished answers were made with other settings.
@@ -63,12 +66,16 @@ def answer_videos(
         clear_leftovers(folders[video])
     own = [video for video in videos[index::count] if video not in finished]
     failures: list[str] = []
-    with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=index > 0) as bar:
-        answer = load(_device(arguments.device, processes)) if own else None
+    # Before the bar, for loading shows one of its own.
+    answer = load(_device(arguments.device, processes)) if own else None
+    shown = index == 0 and shows_progress(arguments.quiet)
+    with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=not shown) as bar:
         for video in own:
             try:
-                text = answer(video, folders[video], index == 0)
+                text, note = answer(video, folders[video])
                 tqdm.write(f"{video.name}: {text}")
+                if note is not None:
+                    tqdm.write(f"{video.name}: {note}", file=sys.stderr)
             except (VideoGlammError, torch.OutOfMemoryError) as error:
                 failures.append(f"{video.name}: {str(error).partition(chr(10))[0]}")
             bar.update()
@@ -76,9 +83,8 @@ def answer_videos(
             failures = _wait_for_all(failures, bar, folders, index)
     if failures and index == 0:
         listed = "\n  ".join(sorted(failures))
-        raise MediaError(
-            f"{len(failures)} of {len(videos)} videos could not be answered; run again to try them again:\n  {listed}"
-        )
+        failed = f"{len(failures)} of {counted(len(videos), 'video')}"
+        raise MediaError(f"{failed} could not be answered; run again to try them again:\n  {listed}")
 
 
 def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ..conversion.verification import verify_folder
 from ..errors import CheckpointError
+from .screen import library_bars, shows_progress
+from .wording import counted
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -13,8 +15,10 @@ def run(arguments: argparse.Namespace) -> None:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder; give the folder of a converted model.")
     failed = 0
-    for check in verify_folder(folder, generate=not arguments.no_generate):
-        print(check)
-        failed += check.passed is False
+    with library_bars(shows_progress(arguments.quiet)):
+        for check in verify_folder(folder, generate=not arguments.no_generate, progress=not arguments.quiet):
+            if check.passed is False or not arguments.quiet:
+                print(check)
+            failed += check.passed is False
     if failed:
-        raise CheckpointError(f"{folder} failed {failed} check{'s' * (failed > 1)}.")
+        raise CheckpointError(f"{folder} failed {counted(failed, 'check')}.")

@@ -147,7 +147,7 @@ def convert_videoglamm(
             converted_tensors(plan, sources.tensors, targets, built.dtype, sources.changes),
             untrained_tensors(untrained, targets, built.initializer_range, built.dtype),
         )
-        bar = tqdm(tensors, total=len(targets), desc="Converting", unit="tensor", disable=not progress)
+        bar = tqdm(tensors, total=len(targets), desc="Converting", unit="tensor", disable=None if progress else True)
         write_safetensors(folder, {name: targets[name] for name in (*plan.sources, *untrained)}, built.dtype, bar)
         with explained_writes(output):
             keep_original_files(checkpoint, folder, kept)

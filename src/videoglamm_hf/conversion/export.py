@@ -75,7 +75,7 @@ def export_videoglamm(
     }
     with replacing_folder(output, _KIND, overwrite=overwrite) as folder:
         (folder / "clip").mkdir()
-        bar = tqdm(total=len(named), desc="Exporting", unit="tensor", disable=not progress)
+        bar = tqdm(total=len(named), desc="Exporting", unit="tensor", disable=None if progress else True)
         with bar:
             _write(folder / "clip", clip, bar)
             _write(folder, rest, bar)

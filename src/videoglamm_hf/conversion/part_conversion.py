@@ -72,7 +72,9 @@ def convert_part(
     with replacing_folder(output, "model", overwrite=overwrite) as folder:
         stream = converted_tensors(plan, tensors, targets, built.dtype, changes)
         named_alone = ((name.removeprefix(prefix), tensor) for name, tensor in stream)
-        bar = tqdm(named_alone, total=len(targets), desc="Converting", unit="tensor", disable=not progress)
+        bar = tqdm(
+            named_alone, total=len(targets), desc="Converting", unit="tensor", disable=None if progress else True
+        )
         shapes = {name.removeprefix(prefix): targets[name] for name in plan.sources}
         write_safetensors(folder, shapes, built.dtype, bar)
         with explained_writes(output):

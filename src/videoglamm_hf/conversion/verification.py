@@ -149,7 +149,9 @@ def _shapes(known: dict[str, Any]) -> str:
 
 def _values(known: dict[str, Any], progress: bool) -> str:
     reader = TensorReader()
-    bar = tqdm(known["stored"].items(), desc="Verifying", unit="tensor", disable=not progress, leave=False)
+    bar = tqdm(
+        known["stored"].items(), desc="Verifying", unit="tensor", disable=None if progress else True, leave=False
+    )
     for name, stored in bar:
         if not all_finite(reader.read(stored)):
             raise CheckpointError(f"{name} in {stored.file.name} holds NaN or infinite values.")

@@ -89,8 +89,9 @@ def cache_features(
     *,
     frame_features: bool = False,
     sampling: FrameSampling | None = None,
+    progress: bool = True,
 ) -> int:
-    """Computes the towers' outputs of a dataset, with a progress bar; what is there already is kept.
+    """Computes the towers' outputs of a dataset; what is there already is kept.
 
     Args:
         model: A [`VideoGlammForGroundedGeneration`]; its dtype is that of the cache.
@@ -100,6 +101,7 @@ def cache_features(
         frame_features: Also keep the pixel decoder's features of all mask frames: training then decodes no video at
             all, for about 8 MB per frame at the published size in bfloat16.
         sampling: As [`VideoGlammDataCollator`] takes it.
+        progress: Show a progress bar, if there is a terminal.
 
     Returns:
         How many files were written.
@@ -128,7 +130,8 @@ def cache_features(
     model.eval()
     written = 0
     try:
-        for number, sample in enumerate(tqdm(samples, desc="caching features", unit="sample")):
+        bar = tqdm(samples, desc="caching features", unit="sample", disable=None if progress else True)
+        for number, sample in enumerate(bar):
             try:
                 written += _cache_one(model, processor, sample, folder, frame_features, sampling)
             except InputError as error:

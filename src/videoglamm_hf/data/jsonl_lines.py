@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..limits import lift, limit
-from ..media_files import is_url, short_name
+from ..media_files import is_url, short_name, without_file_scheme
 from ..messages import VISUALS, Problem
 
 MAX_LINE_BYTES = limit(
@@ -48,7 +48,7 @@ def parse_line(line: bytes | None) -> tuple[Any, Problem | None]:
 
 def located(path: str, folder: Path) -> str:
     """Where a path of a line leads: URLs and absolute paths as they are, others from the file's folder."""
-    return path if is_url(path) else str(folder / path)
+    return path if is_url(path) else str(folder / without_file_scheme(path))
 
 
 def media_paths(sample: dict[str, Any]) -> list[tuple[str, str]]:

@@ -101,7 +101,7 @@ def estimate_memory(
     model = meta_model(config, dtype)
     live = _LiveBytes(model)
     stages: dict[str, int] = {}
-    with tqdm(total=3, desc="estimating", unit="stage", leave=False, disable=not progress) as bar:
+    with tqdm(total=3, desc="estimating", unit="stage", leave=False, disable=None if progress else True) as bar:
 
         def stage(name: str, function: Callable[[], Any]) -> Any:
             result, stages[name] = live.during(function)

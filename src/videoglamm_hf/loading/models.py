@@ -13,6 +13,7 @@ from ..explained_loading import check_regular_files, explained
 from ..processing_videoglamm import VideoGlammProcessor
 from .choices import QUANTIZATIONS
 from .memory_estimate import weight_bytes
+from .names import check_model_name
 
 
 def quantization_config(name: str) -> BitsAndBytesConfig | None:
@@ -40,6 +41,7 @@ def load_config(folder: str, quantization: str = "none") -> Any:
     Raises:
         InputError: If there is no such model, or its weights are quantised and would be quantised again.
     """
+    check_model_name(folder, file="config.json")
     try:
         check_regular_files(folder)
         with explained(folder):
@@ -62,6 +64,7 @@ def load_processor(folder: str) -> VideoGlammProcessor:
     Raises:
         InputError: If the folder or Hub id holds no VideoGLaMM model.
     """
+    check_model_name(folder)
     try:
         check_regular_files(folder)
         with explained(folder):

@@ -28,7 +28,8 @@ class VideoTextToTextPipeline(Pipeline):
 
     A record is a dict: `input_text` (the question or the conversation), `generated_text` (the answer without markup),
     `raw_text` (with it), `phrases` (list of [`Phrase`] fields as dicts), `masks` (bool `[num_objects, T, H, W]`),
-    `object_scores` (float32 `[num_objects, T]`) and `timestamps` (seconds of the T frames).
+    `object_scores`, `iou_scores` (float32 `[num_objects, T]`), `timestamps` (seconds of the T frames) and
+    `finish_reason` (`"stop"`, or `"length"` for an answer that was cut).
     """
 
     _load_processor = True
@@ -172,7 +173,8 @@ def _is_video(value: Any) -> bool:
 
 
 def _record(answer: Any, question: Any) -> dict[str, Any]:
-    fields = {name: getattr(answer, name) for name in ("raw_text", "masks", "object_scores", "timestamps")}
+    names = ("raw_text", "masks", "object_scores", "iou_scores", "timestamps", "finish_reason")
+    fields = {name: getattr(answer, name) for name in names}
     phrases = [asdict(phrase) for phrase in answer.phrases]
     return {"input_text": question, "generated_text": answer.text, "phrases": phrases, **fields}
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +18,20 @@ _MAX_LONG_SIDE = 1920  # and no further than this
 
 def render_video(
     frames: Iterable[np.ndarray],
-    masks: np.ndarray,
+    masks: Any,
     labels: Sequence[str],
+    *,
+    legend: bool = True,
+    enlarge: bool = True,
 ) -> Iterator[np.ndarray]:
     """Frames with masks and a legend, one at a time, all of one size: what `write_mp4` takes.
 
-    Videos with a short side below 240 pixels are enlarged.
-
     Args:
         frames: T frames, uint8 [H, W, 3].
-        masks: bool [N, T, H, W].
+        masks: bool [N, T, H, W]; or what has this shape and gives an array [N, H, W] for `masks[:, t]`.
         labels: N phrases.
+        legend: Whether a strip below the frames says which colour is which phrase.
+        enlarge: Whether videos with a short side below 240 pixels are enlarged.
 
     Returns:
         An iterator over T frames, uint8 [H', W', 3].
@@ -35,14 +39,17 @@ def render_video(
     Raises:
         InputError: shapes or numbers do not fit together; for a frame, when its turn comes.
     """
-    check_masks(masks, (len(labels), "T", "H", "W"))
-    return _rendered(frames, masks, labels)
+    if isinstance(masks, np.ndarray) or not hasattr(masks, "shape"):
+        check_masks(masks, (len(labels), "T", "H", "W"))
+    return _rendered(frames, masks, labels, legend, enlarge)
 
 
-def _rendered(frames: Iterable[np.ndarray], masks: np.ndarray, labels: Sequence[str]) -> Iterator[np.ndarray]:
+def _rendered(
+    frames: Iterable[np.ndarray], masks: Any, labels: Sequence[str], with_legend: bool, enlarge: bool
+) -> Iterator[np.ndarray]:
     colors = object_colors(len(labels))
     count, height, width = masks.shape[1:]
-    factor = _enlargement(height, width) if height and width else 1
+    factor = _enlargement(height, width) if enlarge and height and width else 1
     size = (width * factor, height * factor)
     legend = None
     position = 0
@@ -53,9 +60,11 @@ def _rendered(frames: Iterable[np.ndarray], masks: np.ndarray, labels: Sequence[
                 f"frame {position} is {frame.shape[1]}x{frame.shape[0]}, but the masks are for "
                 f"{count} frames of {width}x{height}"
             )
-        picture = overlay_masks(resized(frame, size), resized_masks(masks[:, position], size), colors=colors)
+        shown = resized(frame, size) if factor > 1 else frame
+        picture = overlay_masks(shown, resized_masks(masks[:, position], size), colors=colors)
         if legend is None:
-            legend = legend_strip(size[0], labels, colors, font_size_for(picture))
+            named = labels if with_legend else ()
+            legend = legend_strip(size[0], named, colors[: len(named)], font_size_for(picture))
         yield np.concatenate([picture, legend])
         position += 1
     if position < count:

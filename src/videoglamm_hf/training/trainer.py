@@ -220,7 +220,8 @@ class VideoGlammTrainer(Trainer):
         _gather_for_generate(model)
         predicted, expected, sheets = [], [], []
         count = min(self.grounded_samples, len(dataset))
-        for sample in tqdm((dataset[i] for i in range(count)), total=count, desc="Grounding", leave=False):
+        shown = (dataset[i] for i in range(count))
+        for sample in tqdm(shown, total=count, desc="Grounding", leave=False, disable=None):
             masks, truth, sheet = self._answer(model, processor, sample, draw=len(sheets) < self.drawn_samples)
             predicted.append(masks)
             expected.append(truth)
