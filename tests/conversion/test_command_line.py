@@ -19,7 +19,8 @@ def test_the_command_line_script(original_tiny, tmp_path, reference):
     assert done.returncode == 0, done.stderr
     assert same(load_file(tmp_path / "out" / "model.safetensors"), reference)
     assert "532 tensors made of 534" in done.stdout and "26 tensors left out" in done.stdout
-    assert "532/532" in done.stderr
+    # Bars are for terminals.
+    assert "532/532" not in done.stderr
 
 
 def test_options_reach_the_converter(monkeypatch, capsys):
@@ -31,6 +32,7 @@ def test_options_reach_the_converter(monkeypatch, capsys):
     line += " --adapter g --adapter h --lora-alpha 32 --untrained-parts"
     assert cli.main(["convert", *line.split()]) == 0
     assert seen == {
+        "progress": True,
         "paths": ("a", "b"),
         "adapters": ["g", "h"],
         "lora_alpha": 32.0,

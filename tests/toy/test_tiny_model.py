@@ -68,5 +68,5 @@ def test_segment_takes_it_when_no_model_is_given(tmp_path, monkeypatch, capsys):
     write_mp4("shapes.mp4", demo_clip()["video"], fps=4)
     assert cli.main(["segment", "shapes.mp4", "Please segment the brown star.", "--device", "cpu"]) == 0
     captured = capsys.readouterr()
-    assert "coloured shapes" in captured.err and "1 objects in 16 frames" in captured.out
+    assert "coloured shapes" in captured.err and "1 object in 16 frames" in captured.out
     assert (tmp_path / "shapes_answer" / "preview.png").exists()

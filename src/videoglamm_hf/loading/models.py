@@ -152,7 +152,7 @@ def _free_bytes(device: str) -> int:
 
 
 def _not_a_model(folder: str, reason: object) -> InputError:
-    first_line = (str(reason) or type(reason).__name__).splitlines()[0]
+    first_line = (str(reason) or type(reason).__name__).splitlines()[0].rstrip(".")
     return InputError(
         f"{folder} cannot be loaded as a VideoGLaMM model: {first_line}. Checkpoints of the original code are "
         "converted with `videoglamm convert`."
