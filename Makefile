@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo test test-oldest test-newest parity fuzz bench quality style clean
+.PHONY: demo test test-slow test-oldest test-newest parity fuzz bench quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -20,7 +20,11 @@ IN_PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 test: $(VENV)/.installed
-	VIDEOGLAMM_REQUIRE_SUITES=1 $(ONE_THREAD) $(PY) -m pytest -q $(IN_PARALLEL)
+	VIDEOGLAMM_REQUIRE_SUITES=1 $(ONE_THREAD) $(PY) -m pytest -q $(IN_PARALLEL) -m "not slow"
+
+# The small model against its floors, its recipe from scratch, longer training.
+test-slow: $(VENV)/.installed
+	VIDEOGLAMM_REQUIRE_SUITES=1 $(ONE_THREAD) $(PY) -m pytest -q $(IN_PARALLEL) -m slow
 
 # What other versions of the libraries can break: numbers, documented paths,
 # generation, training, quantisation, Hub, command line.
