@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import InputError
-from .options import MASK_MODES, MAX_FRAMES, MAX_SIDE
+from .options import MASK_MODES, MAX_FRAMES, MAX_SIDE, is_json_integer
 
 # No model comes near these; what lies beyond is a slip or a lie that would fill the memory.
 MAX_LAYERS = 2**11
@@ -147,7 +147,7 @@ def _number_problems(part: Any, where: str, bounds: dict[str, tuple[int, int]]) 
         # A language model may lack some, or take None for a default; one that has a size per layer gives a list.
         if where == "text_config." and (value is None or isinstance(value, (list, tuple))):
             continue
-        if not _is_whole(value) or not least <= value <= most:
+        if not is_json_integer(value) or not least <= value <= most:
             wanted = str(least) if least == most else f"a whole number from {least} to {most}"
             yield f"{where}{field}", f"is {value!r:.80}, and must be {wanted}"
     for field, value in list(vars(part).items()):
@@ -189,7 +189,7 @@ def _own_problems(config: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(config.projector_hidden_act, str):
         yield "projector_hidden_act", f"is {config.projector_hidden_act!r:.80}, and must be the name of an activation"
     frames = config.memory_gradient_frames
-    if frames is not None and not (_is_whole(frames) and frames >= 0):
+    if frames is not None and not (is_json_integer(frames) and frames >= 0):
         yield "memory_gradient_frames", f"is {frames!r:.80}, and must be a whole number from 0, or null"
     if len({config.seg_token_id, config.image_token_id, config.video_token_id}) < 3:
         yield "seg_token_id, image_token_id, video_token_id", "must be three different ids"
@@ -211,7 +211,7 @@ def _tower_problems(config: Any, name: str, tower: Any) -> Iterator[tuple[str, s
             f"is {tower.num_attention_heads}, which does not divide hidden_size, {tower.hidden_size}",
         )
     layer, count = getattr(config, f"{name}_feature_layer"), tower.num_hidden_layers
-    if not _is_whole(layer) or not -count - 1 <= layer <= count:
+    if not is_json_integer(layer) or not -count - 1 <= layer <= count:
         yield f"{name}_feature_layer", f"is {layer!r:.80}, but the tower has {count} layers"
 
 
@@ -284,7 +284,7 @@ def _backbone_problems(decoder: Any, where: str) -> Iterator[tuple[str, str]]:
         yield f"{where}.fpn_padding", f"is {vision.fpn_padding}, which does not suit fpn_kernel_size"
     for field in _STAGES:
         sizes = getattr(backbone, field)
-        if len(sizes) != 4 or not all(_is_whole(n) and 1 <= n <= MAX_WIDTH for n in sizes):
+        if len(sizes) != 4 or not all(is_json_integer(n) and 1 <= n <= MAX_WIDTH for n in sizes):
             yield f"{own}.{field}", f"is {sizes!r:.80}, and must be four whole numbers from 1"
             return
     if sum(backbone.blocks_per_stage) > MAX_LAYERS:
@@ -335,11 +335,7 @@ def _backbone_problems(decoder: Any, where: str) -> Iterator[tuple[str, str]]:
 
 def _pair(value: Any) -> list[int] | None:
     """Two sizes, of which one may stand for both; None for anything else."""
-    if _is_whole(value):
+    if is_json_integer(value):
         return [value, value]
-    is_pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_whole, value))
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_json_integer, value))
     return list(value) if is_pair else None
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

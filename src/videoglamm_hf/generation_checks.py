@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from .errors import InputError
+from .options import is_json_integer
 
 # Whole numbers, with the least that each may be.
 _COUNTS = {
@@ -76,4 +77,4 @@ def check_generation_config(config: Any) -> None:
 
 
 def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < _MOST
+    return is_json_integer(value) and least <= value < _MOST

@@ -58,6 +58,11 @@ def check_whole_number(name: str, value: Any, least: int, meaning: str, most: fl
         raise InputError(f"{name} is {value!r:.80}; {meaning}.")
 
 
+def is_json_integer(value: Any) -> bool:
+    """Whether a value read from JSON is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_switches(**given: Any) -> None:
     """Raises InputError unless these options, which are on or off, are; None leaves one to its default."""
     for name, value in given.items():
