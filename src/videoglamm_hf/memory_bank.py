@@ -6,9 +6,12 @@ recent pointers (SAM 2, section 4; original `sam2_base.py`).
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+
+from .memory_attention import AttentionTables
 
 
 @dataclass
@@ -19,15 +22,18 @@ class FrameMemory:
         features: Memory features `[P, N, M]`, bfloat16.
         position: Their spatial position encoding `[P, 1, M]`; the same for every frame and object.
         object_pointers: `[N, C]`.
+        keys: Per layer of memory attention, their rotated keys `[N, P, C]`, once they were needed; never in training.
     """
 
     features: torch.Tensor
     position: torch.Tensor
     object_pointers: torch.Tensor
+    keys: Sequence[torch.Tensor] | None = None
 
     def select(self, rows: torch.Tensor) -> "FrameMemory":
         rows = rows.to(self.features.device)
-        return FrameMemory(self.features[:, rows], self.position, self.object_pointers[rows])
+        keys = None if self.keys is None else [key[rows] for key in self.keys]
+        return FrameMemory(self.features[:, rows], self.position, self.object_pointers[rows], keys)
 
     def detach(self) -> "FrameMemory":
         return FrameMemory(self.features.detach(), self.position, self.object_pointers.detach())
@@ -43,11 +49,13 @@ class MemoryBank:
         max_object_pointers: Object pointers of conditioning frames and the newest `max_object_pointers - 1` others.
         gradient_frames: In training, how many of the newest tracked frames keep their gradients (None: all those
             remembered); conditioning frames always do.
+        tables: What memory attention computes from its weights once; banks of one track share it.
     """
 
     num_maskmem: int
     max_object_pointers: int
     gradient_frames: int | None = None
+    tables: AttentionTables = field(default_factory=AttentionTables)
     conditioning: dict[int, FrameMemory] = field(default_factory=dict)
     recent: deque = field(init=False)
     recent_pointers: deque = field(init=False)

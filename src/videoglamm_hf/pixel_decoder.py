@@ -12,7 +12,7 @@ Source of the rules: SAM 2.0's `sam2_base.py`, `mask_decoder.py` as modified by 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 from .image_streams import normalize_grounding_frames
+from .memory_attention import AttentionTables, attend_to_memories, is_cacheable, keys_of, look_at_frame
 from .memory_bank import FrameMemory, MemoryBank
 from .placement import weights_in_place
 from .short_repr import short_repr
@@ -72,18 +73,21 @@ class FrameFeatures:
         embedding: `[F, C, h, h]`, raw: no memory or no-memory embedding added.
         high_resolution: `[F, C / 8, 4h, 4h]` and `[F, C / 4, 2h, 2h]`.
         position: `[1, C, h, h]`, the same for every frame.
+        seen: What memory attention makes of the frames before it looks at memories (`look_at_frame`), once it did.
     """
 
     embedding: torch.Tensor
     high_resolution: tuple[torch.Tensor, torch.Tensor]
     position: torch.Tensor
+    seen: tuple[torch.Tensor, torch.Tensor] | None = None
 
     __repr__ = short_repr
 
     def select(self, rows: torch.Tensor | slice) -> "FrameFeatures":
         """The features of the frames `rows`, repeated as often as they are named."""
         first, second = self.high_resolution
-        return FrameFeatures(self.embedding[rows], (first[rows], second[rows]), self.position)
+        seen = None if self.seen is None else (self.seen[0][rows], self.seen[1][rows])
+        return FrameFeatures(self.embedding[rows], (first[rows], second[rows]), self.position, seen)
 
     def to(self, *args: Any, **kwargs: Any) -> "FrameFeatures":
         """Like `torch.Tensor.to`."""
@@ -249,11 +253,15 @@ def _encode_memory(
 
 
 def new_memory_bank(
-    decoder: Sam2VideoModel, gradient_frames: int | None = None, num_frames: int | None = None
+    decoder: Sam2VideoModel,
+    gradient_frames: int | None = None,
+    num_frames: int | None = None,
+    tables: AttentionTables | None = None,
 ) -> MemoryBank:
     """An empty bank of the size the decoder was trained with, at most that of a video of `num_frames`."""
     most = decoder.config.max_object_pointers_in_encoder
-    return MemoryBank(decoder.num_maskmem, most if num_frames is None else min(num_frames, most), gradient_frames)
+    most = most if num_frames is None else min(num_frames, most)
+    return MemoryBank(decoder.num_maskmem, most, gradient_frames, tables or AttentionTables())
 
 
 def resize_mask_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -277,32 +285,67 @@ def _without_memory(decoder: Sam2VideoModel, features: FrameFeatures) -> torch.T
     return features.embedding + decoder.no_memory_embedding[0, 0, :, None, None]
 
 
+def look_at_frames(decoder: Sam2VideoModel, features: FrameFeatures, tables: AttentionTables) -> FrameFeatures:
+    """Features that also hold what memory attention makes of their frames before it looks at memories: whoever
+    decodes several objects of a frame lets them share it."""
+    if not is_cacheable(decoder):
+        return features
+    return replace(features, seen=look_at_frame(decoder, features.embedding, features.position, tables))
+
+
 def _with_memory(
     decoder: Sam2VideoModel, features: FrameFeatures, bank: MemoryBank, frame_index: int, backward: bool
 ) -> torch.Tensor:
     """The frame embedding after memory attention, `[N, C, h, h]`."""
     embedding = features.embedding
     num_objects, num_channels, height, width = embedding.shape
-    temporal = decoder.memory_temporal_positional_encoding
     memories = bank.memories(frame_index)
-    # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
-    positions = torch.cat([memory.position + temporal[distance - 1] for distance, memory in memories])
     distances, pointers = zip(*bank.pointers(frame_index, backward), strict=True)
-    pointer_tokens, pointer_positions = decoder._process_object_pointers(
+    pointers, pointer_positions = decoder._process_object_pointers(
         list(distances), list(pointers), bank.max_object_pointers, num_objects, num_channels, embedding.device
     )
-    memory = torch.cat([memory.features for _, memory in memories])
-    memory = torch.cat([memory.to(embedding.dtype), pointer_tokens.to(embedding.dtype)])
+    pointers = pointers.to(embedding.dtype)
     # Positions are the same for every object, and stay one row until they are added.
-    position = torch.cat([positions, pointer_positions[:, :1].to(positions.dtype)])
+    pointer_positions = pointer_positions[:, :1].to(embedding.dtype)
+    if is_cacheable(decoder):
+        tables = bank.tables
+        seen = features.seen or look_at_frame(decoder, embedding, features.position, tables)
+        for _, memory in memories:
+            memory.keys = memory.keys or keys_of(decoder, memory, tables)
+        attended = attend_to_memories(
+            decoder, seen, memories, pointers.transpose(0, 1), pointer_positions.transpose(0, 1), tables
+        )
+    else:
+        attended = _with_memory_module(decoder, features, memories, pointers, pointer_positions)
+    return attended.transpose(1, 2).unflatten(2, (height, width))
+
+
+def _with_memory_module(
+    decoder: Sam2VideoModel,
+    features: FrameFeatures,
+    memories: Sequence[tuple[int, FrameMemory]],
+    pointers: torch.Tensor,
+    pointer_positions: torch.Tensor,
+) -> torch.Tensor:
+    """Memory attention by transformers' own module, which training takes; `[N, P, C]`.
+
+    Args:
+        memories: `(distance, memory)`.
+        pointers: `[L', N, M]`.
+        pointer_positions: `[L', 1, M]`.
+    """
+    embedding, temporal = features.embedding, decoder.memory_temporal_positional_encoding
+    # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
+    positions = torch.cat([memory.position + temporal[distance - 1] for distance, memory in memories])
+    memory = torch.cat([memory.features for _, memory in memories]).to(embedding.dtype)
     attended = decoder.memory_attention(
         embedding.flatten(2).permute(2, 0, 1),
-        memory,
+        torch.cat([memory, pointers]),
         features.position.flatten(2).permute(2, 0, 1),
-        position.to(embedding.dtype),
-        pointer_tokens.shape[0],
+        torch.cat([positions.to(embedding.dtype), pointer_positions]),
+        pointers.shape[0],
     )
-    return attended.reshape(num_objects, height * width, num_channels).transpose(1, 2).unflatten(2, (height, width))
+    return attended.reshape(len(embedding), -1, embedding.shape[1])
 
 
 def _decode_best(

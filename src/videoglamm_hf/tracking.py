@@ -19,6 +19,7 @@ from transformers import Sam2VideoModel
 from .errors import InputError, ResourceError, is_out_of_memory
 from .finite import check_finite
 from .frame_sampling import spread
+from .memory_attention import AttentionTables
 from .memory_bank import MemoryBank
 from .options import MASK_MODES, check_whole_number
 from .pixel_decoder import (
@@ -29,6 +30,7 @@ from .pixel_decoder import (
     decode_framewise,
     decode_tracked_frame,
     encode_pixels,
+    look_at_frames,
     new_memory_bank,
     remember,
     resize_mask_logits,
@@ -236,6 +238,7 @@ class Tracker:
         self.decoder, self.prompts, self.options = decoder, prompts, options
         self.lengths = [len(own) for own in frames]
         self._encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
+        self._tables = AttentionTables()
 
     def masks(self, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
         """Masks of every frame of every sample that has objects, as they are decided.
@@ -300,6 +303,8 @@ class Tracker:
                 group.bank.forget_tracked()
             for places, features in self._encoder.walk(_steps(lengths, run.order)):
                 t = places[0][1]
+                if not run.prompted:
+                    features = self.decoder(features, self._tables, step=look_at_frames)
                 decided = []
                 for group in groups:
                     group.keep({i for i, _ in places})
@@ -337,7 +342,7 @@ class Tracker:
             _Group(
                 owners[start : start + size],
                 prompts[start : start + size],
-                new_memory_bank(self.decoder, self.options.gradient_frames, num_frames),
+                new_memory_bank(self.decoder, self.options.gradient_frames, num_frames, self._tables),
             )
             for start in range(0, len(owners), size)
         ]

@@ -1,0 +1,153 @@
+"""SAM 2's memory attention at inference: its own weights, without doing again at every frame what has not changed.
+
+transformers' module projects and rotates every memory's keys and values at every frame. Here
+
+- a memory's keys are projected and rotated once. The frame's distance in time only adds one of `num_maskmem` vectors
+  before a rotation that is linear, hence a table of rotated vectors after it;
+- values are projected after they are attended to, not before: weights of a softmax sum to one, so
+  `attention @ v_proj(memory)` is `v_proj(attention @ memory)`, at a quarter of the width;
+- what comes before the first look at a memory depends on the frame alone, and is shared by all objects in it.
+
+All of it is equal to the module's result but for rounding. Training, which drops out attention weights, takes the
+module itself.
+
+Shapes: F frames, N objects, P positions of the lowest feature map, C channels (256), M memory channels (64), L
+memory tokens, D distances in time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Sam2VideoModel
+
+# Attention scores (float32) that a CPU works on at once: more no longer fit its cache.
+CPU_SCORES = 2**21
+
+
+@dataclass
+class AttentionTables:
+    """What of memory attention depends on the weights only; filled when it is first needed.
+
+    Attributes:
+        rotation: Cosines and sines of the rotary encoding, float32 `[P, C / 2]` each.
+        temporal: Per layer, what a distance in time adds to rotated keys, `[D, P, C]`.
+    """
+
+    rotation: tuple[torch.Tensor, torch.Tensor] | None = None
+    temporal: Sequence[torch.Tensor] = ()
+
+    def fill(self, decoder: Sam2VideoModel) -> None:
+        attention = decoder.memory_attention
+        cos, sin = attention.rotary_emb(attention.position_ids.float(), attention.position_ids)
+        self.rotation = (cos[0, :, ::2].contiguous(), sin[0, :, ::2].contiguous())
+        vectors = decoder.memory_temporal_positional_encoding[:, 0]
+        self.temporal = []
+        for layer in attention.layers:
+            project = layer.cross_attn_image.k_proj
+            # Without the bias, which is in the keys already.
+            added = project(vectors) - project(torch.zeros_like(vectors))
+            self.temporal.append(rotated(added.expand(-1, len(cos[0]), -1), self.rotation))
+
+
+def is_cacheable(decoder: Sam2VideoModel) -> bool:
+    """Whether keys of memories may be kept: not while weights are trained."""
+    one_head = decoder.config.memory_attention_num_attention_heads == 1
+    return one_head and not decoder.training and not torch.is_grad_enabled()
+
+
+def rotated(states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotates neighbouring pairs of channels of `[..., P, C]`, in float32 as the original does."""
+    cos, sin = rotation
+    pairs = states.float().unflatten(-1, (-1, 2))
+    if states.device.type == "cpu" and not torch.compiler.is_compiling():
+        # One pass over memory instead of seven.
+        turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.complex(cos, sin))
+    else:
+        first, second = pairs.unbind(-1)
+        turned = torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return turned.flatten(-2).to(states.dtype)
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Attention of one head: `[N, P, C]` to `[N, L, C]` with values `[N, L, M]`, `[N, P, M]`."""
+    if query.device.type != "cpu" or query.dtype != torch.float32:
+        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
+    # Two matrix products: on a CPU the fused kernel takes twice as long, and more where widths differ.
+    query, key = query * query.shape[-1] ** -0.5, key.transpose(1, 2)
+    rows = max(1, CPU_SCORES // (key.shape[0] * key.shape[2]))
+    return torch.cat([(some @ key).softmax(dim=-1) @ value for some in query.split(rows, dim=1)], dim=1)
+
+
+def look_at_frame(
+    decoder: Sam2VideoModel, embedding: torch.Tensor, position: torch.Tensor, tables: AttentionTables
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Memory attention up to its first look at a memory, of frames `[F, C, h, h]` with positions `[1, C, h, h]`.
+
+    Returns states `[F, P, C]` and the queries of the first cross-attention `[F, P, C]`.
+    """
+    if tables.rotation is None:
+        tables.fill(decoder)
+    states = (embedding + 0.1 * position).flatten(2).transpose(1, 2)
+    return _attend_to_itself(decoder.memory_attention.layers[0], states, tables.rotation)
+
+
+def keys_of(decoder: Sam2VideoModel, memory: Any, tables: AttentionTables) -> list[torch.Tensor]:
+    """Per layer, rotated keys `[N, P, C]` of a [`FrameMemory`], without its distance in time."""
+    features = memory.features.to(memory.position.dtype) + memory.position
+    features = features.transpose(0, 1)
+    return [
+        rotated(layer.cross_attn_image.k_proj(features), tables.rotation) for layer in decoder.memory_attention.layers
+    ]
+
+
+def attend_to_memories(
+    decoder: Sam2VideoModel,
+    seen: tuple[torch.Tensor, torch.Tensor],
+    memories: Sequence[tuple[int, Any]],
+    pointers: torch.Tensor,
+    pointer_positions: torch.Tensor,
+    tables: AttentionTables,
+) -> torch.Tensor:
+    """The rest of memory attention.
+
+    Args:
+        seen: What [`look_at_frame`] returned, a row for each object: `[N, P, C]` twice.
+        memories: `(distance, memory)`; every [`FrameMemory`] with its keys.
+        pointers: Object pointers, in pieces of the memory's width `[N, L', M]`.
+        pointer_positions: Their positions `[1, L', M]`.
+
+    Returns:
+        Frame features conditioned on memory `[N, P, C]`.
+    """
+    states, query = seen
+    value = torch.cat([memory.features.transpose(0, 1).to(states.dtype) for _, memory in memories] + [pointers], dim=1)
+    placed = pointers + pointer_positions
+    layers = decoder.memory_attention.layers
+    for number, layer in enumerate(layers):
+        if number:
+            states, query = _attend_to_itself(layer, states, tables.rotation)
+        cross = layer.cross_attn_image
+        # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
+        keys = [memory.keys[number] + tables.temporal[number][distance - 1] for distance, memory in memories]
+        found = attend(query, torch.cat([*keys, cross.k_proj(placed)], dim=1), value)
+        states = states + cross.o_proj(cross.v_proj(found))
+        states = states + _feed_forward(layer, layer.layer_norm3(states))
+    return decoder.memory_attention.layer_norm(states)
+
+
+def _attend_to_itself(
+    layer: nn.Module, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The self-attention of a layer, and the queries of its cross-attention."""
+    own, normal = layer.self_attn, layer.layer_norm1(states)
+    query, key = (rotated(project(normal), rotation) for project in (own.q_proj, own.k_proj))
+    states = states + own.o_proj(attend(query, key, own.v_proj(normal)))
+    return states, rotated(layer.cross_attn_image.q_proj(layer.layer_norm2(states)), rotation)
+
+
+def _feed_forward(layer: nn.Module, states: torch.Tensor) -> torch.Tensor:
+    return layer.linear2(layer.activation(layer.linear1(states)))
