@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, LogitsProcessorList, StoppingCriteriaList
+from transformers import DynamicCache, GenerationMixin, LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
 from .assisted_generation import AssistedGenerationMixin
@@ -26,9 +26,10 @@ from .finite import FiniteWords, check_finite, explained_by
 from .generation_output import VideoGlammGenerateOutput
 from .mask_collection import collect_masks
 from .prompt_padding import padded_on_the_left
+from .static_cache import StaticCacheMixin
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .tracking_inputs import check_frames, mask_size
-from .transformers_versions import CACHE, CACHE_NAMES
+from .transformers_versions import CACHE_NAMES
 
 # Per sample, its encoded video or picture; None for text only.
 Encoded = Sequence[EncodedVideo | None]
@@ -38,7 +39,7 @@ _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
-class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
+class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
     @torch.no_grad()
@@ -113,15 +114,19 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
         if return_masks is None:
             shown = grounding_frames is not None or encoded_videos is not None
             return_masks = shown and as_dict is not False and not for_training
+        kept = None
         if encoded_videos is not None:
             encoded_videos = [encoded_videos] if hasattr(encoded_videos, "check_made_by") else encoded_videos
             self._check_encoded(encoded_videos, input_ids)
-            kwargs |= self._kept_prefix(encoded_videos, input_ids, kwargs)
+            kept = self._kept_prefix(encoded_videos, input_ids, kwargs)
         given = kwargs
+        own_cache = self._own_cache(input_ids, kwargs, kept)
+        kwargs = kwargs | own_cache
         kwargs = self._embed_visuals(input_ids, encoded_videos, kwargs)
         if not return_masks:
             with explained_by(given, self):
-                return super().generate(input_ids, **kwargs)
+                output = super().generate(input_ids, **kwargs)
+            return self._with_growing_cache(output, own_cache)
         if input_ids is None:
             raise InputError("Masks need input_ids; pass return_masks=False to generate from embeddings alone.")
         frames, sizes, timestamps = self._frames_to_segment(
@@ -153,6 +158,7 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 packed=pack_masks,
                 callback=mask_callback,
             )
+        output = self._with_growing_cache(output, own_cache)
         stock = {name: value for name, value in output.items() if wanted_states or name != "hidden_states"}
         return VideoGlammGenerateOutput(
             **stock,
@@ -264,18 +270,16 @@ class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin):
                 )
             video.check_made_by(known)
 
-    def _kept_prefix(self, encoded: Encoded, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _kept_prefix(self, encoded: Encoded, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> DynamicCache | None:
         """The cache to go on from, if one was kept that this single, plainly decoded prompt begins with."""
         prefix = encoded[0].prefix if len(encoded) == 1 and encoded[0] is not None else None
         if prefix is None or not prefix.starts(input_ids[0]):
-            return {}
+            return None
         config = self._config_of(kwargs)
         several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
         own_cache = any(kwargs.get(name) is not None for name in (*CACHE_NAMES, "cache_implementation"))
         own_cache = own_cache or config.cache_implementation or kwargs.get("use_cache") is False
-        if several or own_cache or self._is_assisted(kwargs):
-            return {}
-        return {CACHE: copy.deepcopy(prefix.cache)}
+        return None if several or own_cache or self._is_assisted(kwargs) else prefix.cache
 
     def _frames_to_segment(
         self,

@@ -382,6 +382,9 @@ class VideoGlammProcessor(ExplainedProcessor):
         input_ids = torch.tensor([ids], device=output.sequences.device)
         # A copy, so that several questions can follow one answer.
         cache = {CACHE: copy.deepcopy(output[CACHE])} if output.get(CACHE) is not None else {}
+        for handed_on in cache.values():
+            # `generate` may go on in a cache of another kind.
+            handed_on.handed_on = True
         return BatchFeature({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), **cache})
 
     def post_process_grounded_generation(self, output: Any, **decode_kwargs: Any) -> list[GroundedAnswer]:
