@@ -23,7 +23,7 @@ from transformers.integrations.executorch import register_dynamic_cache_export_s
 
 from tests.common_suites import small_models
 from tests.common_suites.small_models import SEG
-from videoglamm_hf import InputError, VideoGlammForGroundedGeneration
+from videoglamm_hf import InputError, VideoGlammForGroundedGeneration, memory_attention
 from videoglamm_hf.pixel_decoder import (
     FrameFeatures,
     decode_first_frame,
@@ -33,6 +33,7 @@ from videoglamm_hf.pixel_decoder import (
     new_memory_bank,
     remember,
 )
+from videoglamm_hf.tracking import Tracker, TrackingOptions
 from videoglamm_hf.transformers_versions import CACHE
 
 ANY = Dim.DYNAMIC
@@ -175,6 +176,57 @@ def test_every_network_exports(model, name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_compiles_as_one_graph(model, name):
     assert_compiles(*network(model, name))
+
+
+class Counter:
+    """A backend that runs graphs as they are, and counts them."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, module: nn.Module, inputs: list[Any]) -> Callable:
+        self.graphs += 1
+        return module.forward
+
+
+def moving(num_frames: int) -> torch.Tensor:
+    return torch.randint(
+        0, 255, (num_frames, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def masks_of(model: nn.Module, num_objects: int, num_frames: int) -> torch.Tensor:
+    prompts = torch.randn(num_objects, 64, generator=torch.Generator().manual_seed(2))
+    found = Tracker(model.pixel_decoder, [prompts], [moving(num_frames)], TrackingOptions()).masks([(32, 32)])
+    return torch.stack([frame.masks for frame in found])
+
+
+def test_memory_attention_is_one_graph_while_memory_grows(model, monkeypatch):
+    expected, counter = masks_of(model, 2, 30), Counter()
+    step = torch.compile(memory_attention.look_at_memories, fullgraph=True, dynamic=True, backend=counter)
+    monkeypatch.setattr(memory_attention, "look_at_memories", step)
+    # A graph takes the fused kernel, which rounds differently.
+    assert (masks_of(model, 2, 30) != expected).float().mean() < 0.01
+    # The first layer's states come from features that are shared, so their strides differ from those of the others.
+    assert counter.graphs <= 2
+
+
+def test_what_sees_compiles_in_place_and_not_again_at_every_frame():
+    model, counter = small_models.outspoken_model(), Counter()
+    inputs = questions(model)
+    eager = model(**inputs).logits, masks_of(model, 2, 12), masks_of(model, 3, 2)
+    model.compile_vision(fullgraph=True, backend=counter)
+    assert torch.allclose(model(**inputs).logits, eager[0], atol=1e-5)
+    assert torch.equal(masks_of(model, 2, 12), eager[1])
+    seen = counter.graphs
+    assert seen >= 5
+    assert torch.equal(masks_of(model, 2, 12), eager[1])
+    assert counter.graphs == seen
+    # Another number of objects makes graphs of any number.
+    assert torch.equal(masks_of(model, 3, 2), eager[2])
+    general = counter.graphs
+    masks_of(model, 4, 2)
+    assert counter.graphs == general
 
 
 # The model

@@ -145,7 +145,7 @@ def test_a_full_window_is_not_moved_unless_there_is_padding(windowed, ask, proce
         # The row without a video is padded to the length of the other, window and all.
         text = [[{"role": "user", "content": [{"type": "text", "text": "Hi."}]}]]
         inputs = processor.apply_chat_template(
-            text + [[{"role": "user", "content": [{"type": "text", "text": "Where is it, and why is it there?"}]}]],
+            [*text, [{"role": "user", "content": [{"type": "text", "text": "Where is it, and why is it there?"}]}]],
             tokenize=True,
             add_generation_prompt=True,
         )

@@ -30,6 +30,7 @@ from .static_cache import StaticCacheMixin
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .tracking_inputs import check_frames, mask_size
 from .transformers_versions import CACHE_NAMES
+from .vision_compilation import VisionCompilationMixin
 
 # Per sample, its encoded video or picture; None for text only.
 Encoded = Sequence[EncodedVideo | None]
@@ -39,7 +40,7 @@ _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
-class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin):
+class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin, VisionCompilationMixin):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
     @torch.no_grad()

@@ -74,7 +74,7 @@ def rotated(states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Attention of one head: `[N, P, C]` to `[N, L, C]` with values `[N, L, M]`, `[N, P, M]`."""
-    if query.device.type != "cpu" or query.dtype != torch.float32:
+    if query.device.type != "cpu" or query.dtype != torch.float32 or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
     # Two matrix products: on a CPU the fused kernel takes twice as long, and more where widths differ.
     query, key = query * query.shape[-1] ** -0.5, key.transpose(1, 2)
@@ -130,12 +130,10 @@ def attend_to_memories(
     for number, layer in enumerate(layers):
         if number:
             states, query = _attend_to_itself(layer, states, tables.rotation)
-        cross = layer.cross_attn_image
         # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
         keys = [memory.keys[number] + tables.temporal[number][distance - 1] for distance, memory in memories]
-        found = attend(query, torch.cat([*keys, cross.k_proj(placed)], dim=1), value)
-        states = states + cross.o_proj(cross.v_proj(found))
-        states = states + _feed_forward(layer, layer.layer_norm3(states))
+        keys.append(layer.cross_attn_image.k_proj(placed))
+        states = look_at_memories(layer, states, query, torch.cat(keys, dim=1), value)
     return decoder.memory_attention.layer_norm(states)
 
 
@@ -149,5 +147,15 @@ def _attend_to_itself(
     return states, rotated(layer.cross_attn_image.q_proj(layer.layer_norm2(states)), rotation)
 
 
-def _feed_forward(layer: nn.Module, states: torch.Tensor) -> torch.Tensor:
-    return layer.linear2(layer.activation(layer.linear1(states)))
+def look_at_memories(
+    layer: nn.Module, states: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> torch.Tensor:
+    """The cross-attention of a layer and what follows it; tensors only, so that one graph fits any number of memories.
+
+    Args:
+        states, query: `[N, P, C]`.
+        key, value: `[N, L, C]` and `[N, L, M]`.
+    """
+    cross = layer.cross_attn_image
+    states = states + cross.o_proj(cross.v_proj(attend(query, key, value)))
+    return states + layer.linear2(layer.activation(layer.linear1(layer.layer_norm3(states))))
