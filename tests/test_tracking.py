@@ -244,3 +244,28 @@ def test_out_of_memory_names_the_knob(model, prompts, resized, monkeypatch):
     monkeypatch.setattr(tracking, "decode_tracked_frame", full)
     with pytest.raises(ResourceError, match="max_objects_per_batch"):
         run(model, prompts, resized)
+
+
+def test_a_gpu_is_told_of_the_next_frame_before_its_masks_are_waited_for(model, prompts, resized, monkeypatch):
+    """As if a CPU were one: the same masks in the same order, each read when the next one is on its way."""
+    expected, happened = run(model, prompts, resized), []
+
+    class Event:
+        def __init__(self, device):
+            self.number = len([what for what, _ in happened if what == "record"])
+
+        def record(self):
+            happened.append(("record", self.number))
+
+        def synchronize(self):
+            happened.append(("wait", self.number))
+
+    monkeypatch.setattr(tracking, "ASYNCHRONOUS_DEVICES", ("cpu",))
+    monkeypatch.setattr(torch, "Event", Event)
+    found = run(model, prompts, resized)
+    assert [step.frame_index for step in found] == list(range(NUM_FRAMES))
+    assert all(torch.equal(a.masks, b.masks) for a, b in zip(found, expected, strict=True))
+    order = [("record", 0)]
+    for number in range(1, NUM_FRAMES):
+        order += [("record", number), ("wait", number - 1)]
+    assert happened == [*order, ("wait", NUM_FRAMES - 1)]

@@ -147,8 +147,15 @@ def encode_frames(decoder: Sam2VideoModel, pixel_values: torch.Tensor) -> FrameF
 
 def encode_pixels(decoder: Sam2VideoModel, frames: Sequence[torch.Tensor]) -> FrameFeatures:
     """Runs the image encoder on uint8 frames `[n, 3, h, w]` of any sizes."""
-    pixels = [normalize_grounding_frames(f.to(decoder.device), decoder.image_size, decoder.dtype) for f in frames]
+    pixels = [normalize_grounding_frames(_sent(f, decoder.device), decoder.image_size, decoder.dtype) for f in frames]
     return encode_frames(decoder, torch.cat(pixels))
+
+
+def _sent(frames: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Frames on a device; a GPU is not waited for."""
+    if device.type == "cuda" and frames.device.type == "cpu":
+        frames = frames.pin_memory()
+    return frames.to(device, non_blocking=True)
 
 
 def decode_framewise(

@@ -9,6 +9,7 @@ low-resolution masks.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from transformers import Sam2VideoModel
 
 from .errors import InputError, ResourceError, is_out_of_memory
-from .finite import check_finite
+from .finite import NotFiniteError
 from .frame_sampling import spread
 from .memory_attention import AttentionTables
 from .memory_bank import MemoryBank
@@ -41,6 +42,9 @@ from .tracking_inputs import check_counts, check_frames, mask_size
 
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024
+
+# Devices that compute while this process goes on.
+ASYNCHRONOUS_DEVICES = ("cuda",)
 
 # A frame of a sample: (sample index, frame index).
 Place = tuple[int, int]
@@ -259,8 +263,15 @@ class Tracker:
             mask_size(size, f"original_sizes of sample {i}") if self.lengths[i] else (0, 0)
             for i, size in enumerate(sizes)
         ]
+        waiting: deque[_Readout] = deque()
+        # A GPU is told of the next frame before it is asked for the last one, so that it never waits for this process.
+        ahead = 1 if self.decoder.device.type in ASYNCHRONOUS_DEVICES else 0
         for decided in self.decided():
-            yield from _split(decided, sizes)
+            waiting.append(_Readout(decided, sizes))
+            if len(waiting) > ahead:
+                yield from waiting.popleft().masks()
+        while waiting:
+            yield from waiting.popleft().masks()
 
     def decided(self) -> Iterator[DecidedFrame]:
         """What the pixel decoder decides of every frame of every sample that has objects; differentiable.
@@ -375,14 +386,35 @@ def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.
     return torch.tensor([row_of[owner] for owner in group.owners], device=features.embedding.device)
 
 
-def _split(decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
-    """Hands the masks of one frame to their samples, at each one's own size."""
-    logits = decided.joined("logits")
-    scores = decided.joined("object_scores").float().cpu()
-    ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided.groups]).float().cpu()
-    for tensor, what in ((logits, "mask logits"), (scores, "object scores"), (ious, "predicted IoUs")):
-        check_finite(tensor, f"the {what} of frame {decided.frame_index}")
-    for sample, rows in decided.rows().items():
-        own = logits[rows]
-        binary = (resize_mask_logits(own, sizes[sample]) > 0).cpu()
-        yield FrameMasks(sample, decided.frame_index, binary, scores[rows], ious[rows], own)
+class _Readout:
+    """The masks of one frame on their way to the CPU: to their samples, at each one's own size."""
+
+    def __init__(self, decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> None:
+        self.frame_index = decided.frame_index
+        self.logits = decided.joined("logits")
+        self.rows = decided.rows()
+        scores = decided.joined("object_scores").float()
+        ious = torch.cat([masks.iou_scores.amax(dim=-1) for _, masks in decided.groups]).float()
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in (self.logits, scores, ious)])
+        binary = [resize_mask_logits(self.logits[rows], sizes[sample]) > 0 for sample, rows in self.rows.items()]
+        apart = self.logits.device.type in ASYNCHRONOUS_DEVICES
+        self._copies = [tensor.to("cpu", non_blocking=apart) for tensor in (finite, scores, ious, *binary)]
+        self._done = None
+        if apart:
+            self._done = torch.Event(self.logits.device.type)
+            self._done.record()
+
+    def masks(self) -> Iterator[FrameMasks]:
+        """One [`FrameMasks`] per sample; waits for the copies.
+
+        Raises:
+            NotFiniteError: If something is NaN or infinite.
+        """
+        if self._done is not None:
+            self._done.synchronize()
+        finite, scores, ious, *binary = self._copies
+        for good, what in zip(finite.tolist(), ("mask logits", "object scores", "predicted IoUs"), strict=True):
+            if not good:
+                raise NotFiniteError(f"Some of the {what} of frame {self.frame_index} are NaN or infinite.")
+        for (sample, rows), own in zip(self.rows.items(), binary, strict=True):
+            yield FrameMasks(sample, self.frame_index, own, scores[rows], ious[rows], self.logits[rows])
