@@ -26,6 +26,7 @@ from .finite import FiniteWords, check_finite, explained_by
 from .generation_output import VideoGlammGenerateOutput
 from .mask_collection import collect_masks
 from .prompt_padding import padded_on_the_left
+from .row_prefill import RowPrefillMixin
 from .static_cache import StaticCacheMixin
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .tracking_inputs import check_frames, mask_size
@@ -40,7 +41,9 @@ _SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
-class GroundedGenerationMixin(VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin, VisionCompilationMixin):
+class GroundedGenerationMixin(
+    VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin, RowPrefillMixin, VisionCompilationMixin
+):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
     @torch.no_grad()
