@@ -148,15 +148,15 @@ def test_letter_case_hides_no_input(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["inside", "equal", "the model", "the folder of videos"])
-def test_segment_never_deletes_its_input(tmp_path, converted_tiny, capsys, where):
+def test_segment_never_deletes_its_input(tmp_path, light_tiny, capsys, where):
     output = tmp_path / "out"
     write(output, old="1")
     write_mp4(output / "clip.mp4", frames(2, 24, 32), fps=1)
-    video, model = output / "clip.mp4", converted_tiny
+    video, model = output / "clip.mp4", light_tiny
     if where == "equal":
         output, video = video, video
     elif where == "the model":
-        video, output = output / "clip.mp4", converted_tiny
+        video, output = output / "clip.mp4", light_tiny
     elif where == "the folder of videos":
         video = output
     before = {
