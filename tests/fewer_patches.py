@@ -1,4 +1,4 @@
-"""The tiny model with towers of fewer patches: what most tests ask of a model does not depend on how many tokens it sees."""
+"""The tiny model with towers of fewer patches: most of what a model does has nothing to do with how many."""
 
 from pathlib import Path
 
