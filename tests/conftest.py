@@ -16,7 +16,7 @@ from hypothesis import settings
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
-from tests.fewer_patches import write_with_fewer_patches
+from tests.light_tiny import write_light
 from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.toy.recipe.building import build
@@ -81,9 +81,9 @@ def converted_tiny_1024(original_tiny: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def light_tiny(converted_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights with towers that see fewer patches, so that a video is 104 tokens and not 1664."""
+    """The same weights, lighter: a video is 104 tokens and not 1664."""
     folder = tmp_path_factory.mktemp("light") / "model"
-    write_with_fewer_patches(converted_tiny, folder)
+    write_light(converted_tiny, folder)
     return folder
 
 

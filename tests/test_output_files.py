@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.common_suites.small_models import model_config
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import OutputError, cli
 from videoglamm_hf.cli.output_names import safe_name
@@ -386,11 +387,12 @@ def test_a_full_disk_is_told_and_leaves_the_old_answer(tmp_path, monkeypatch, wh
     assert content(output) == {"a": "1"} and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_answer_that_cannot_be_printed_is_an_error():
+def test_an_answer_that_cannot_be_printed_is_an_error(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
+    model_config().save_pretrained(tmp_path)
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "videoglamm_hf", "memory"]
+        command = [sys.executable, "-m", "videoglamm_hf", "memory", str(tmp_path), "--frames", "1", "--objects", "0"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "cannot be printed: No space left" in done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -1,4 +1,4 @@
-"""The tiny model with towers of fewer patches: most of what a model does has nothing to do with how many."""
+"""The tiny model made lighter: most of what a model does has nothing to do with how many patches and layers it has."""
 
 from pathlib import Path
 
@@ -13,12 +13,19 @@ SPATIAL_PATCHES, TEMPORAL_PATCHES = 6, 4
 SPATIAL_POOL, TEMPORAL_POOL = 3, 2
 SPATIAL_POSITIONS = "model.spatial_tower.embeddings.position_embedding.weight"
 TEMPORAL_POSITIONS = "model.temporal_tower.position_embedding"
+# Of 4, which hold half of all weights.
+MEMORY_LAYERS = 1
 
 
-def write_with_fewer_patches(folder: Path, output: Path) -> None:
-    """Writes a converted model and its processor anew, for smaller inputs of both towers; any other weight stays."""
+def write_light(folder: Path, output: Path) -> None:
+    """Writes a converted model and its processor anew, with smaller inputs of both towers and fewer layers of memory
+    attention; any other weight stays."""
     config = VideoGlammConfig.from_pretrained(folder)
     state = load_file(folder / "model.safetensors")
+    surplus = range(MEMORY_LAYERS, config.grounding_config.memory_attention_num_layers)
+    dropped = tuple(f"pixel_decoder.memory_attention.layers.{i}." for i in surplus)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(dropped)}
+    config.grounding_config.memory_attention_num_layers = MEMORY_LAYERS
     state[SPATIAL_POSITIONS] = _thinned(state[SPATIAL_POSITIONS], 1, SPATIAL_PATCHES)
     frames = config.temporal_config.num_frames
     state[TEMPORAL_POSITIONS] = _thinned(state[TEMPORAL_POSITIONS][0], frames, TEMPORAL_PATCHES)[None]
