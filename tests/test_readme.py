@@ -23,10 +23,10 @@ MAKE_TARGETS = set(re.findall(r"(?:`|^    )make (\w+)", README, re.MULTILINE))
 
 
 @pytest.fixture
-def as_in_the_readme(tmp_path, monkeypatch, original_tiny, light_tiny):
+def as_in_the_readme(tmp_path, monkeypatch, original_tiny, converted_tiny):
     """A folder with the files the README names."""
     (tmp_path / "VideoGLaMM").symlink_to(original_tiny)
-    (tmp_path / "videoglamm-hf").symlink_to(light_tiny)
+    (tmp_path / "videoglamm-hf").symlink_to(converted_tiny)
     write_mp4(tmp_path / "bikes.mp4", frames(30, 72, 96), fps=10)
     write_mp4(tmp_path / "shapes.mp4", demo_clip()["video"], fps=4)
     (tmp_path / "clips").mkdir()
