@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo test test-slow test-oldest test-newest parity fuzz bench quality style clean
+.PHONY: demo environments test test-slow test-oldest test-newest parity fuzz bench quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -44,11 +44,18 @@ test-oldest: .venv-oldest/.installed
 	$(ONE_THREAD) .venv-oldest/bin/python -m pytest -q $(IN_PARALLEL) -m "not slow" $(VERSION_TESTS)
 
 # What the index gives today, but for torch, whose newest builds are for CUDA.
-test-newest:
+TODAY := .venv-newest/.installed-$(shell date +%F)
+$(TODAY): pyproject.toml constraints.txt
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		$(shell grep '^torch==' constraints.txt) --editable ".[dev]"
+	touch $@
+
+test-newest: $(TODAY)
 	$(ONE_THREAD) .venv-newest/bin/python -m pytest -q $(IN_PARALLEL) -m "not slow" $(VERSION_TESTS)
+
+# All three, at once with `make --jobs 3 environments`: an installer waits for the index and the disk, on one core.
+environments: $(VENV)/.installed .venv-oldest/.installed $(TODAY)
 
 parity: $(VENV)/.installed
 	$(PY) -m pytest -q tests/parity

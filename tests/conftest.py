@@ -16,6 +16,7 @@ from hypothesis import settings
 from transformers import AutoModel, AutoProcessor, LogitsProcessor
 
 import videoglamm_hf  # noqa: F401  registers the Auto classes
+from tests.light_tiny import write_light
 from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.toy.recipe.building import build
@@ -78,6 +79,14 @@ def converted_tiny_1024(original_tiny: Path, tmp_path_factory: pytest.TempPathFa
     return folder / "model"
 
 
+@pytest.fixture(scope="session")
+def light_tiny(converted_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights, lighter: a video is 104 tokens and not 1664."""
+    folder = tmp_path_factory.mktemp("light") / "model"
+    write_light(converted_tiny, folder)
+    return folder
+
+
 def load_model(folder: Path, **kwargs) -> torch.nn.Module:
     return AutoModel.from_pretrained(folder, **{"attn_implementation": "eager", **kwargs}).eval()
 
@@ -92,19 +101,19 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(converted_tiny: Path) -> torch.nn.Module:
-    return load_model(converted_tiny)
+def model(light_tiny: Path) -> torch.nn.Module:
+    return load_model(light_tiny)
 
 
 @pytest.fixture(scope="session")
-def processor(converted_tiny: Path):
-    return AutoProcessor.from_pretrained(converted_tiny)
+def processor(light_tiny: Path):
+    return AutoProcessor.from_pretrained(light_tiny)
 
 
 @pytest.fixture
-def fresh_model(converted_tiny: Path) -> Callable[..., torch.nn.Module]:
+def fresh_model(light_tiny: Path) -> Callable[..., torch.nn.Module]:
     """Loads a model of its own for a test that changes weights or settings."""
-    return lambda **kwargs: load_model(converted_tiny, **kwargs)
+    return lambda **kwargs: load_model(light_tiny, **kwargs)
 
 
 @pytest.fixture

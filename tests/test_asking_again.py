@@ -82,7 +82,7 @@ def test_a_kept_prompt_is_not_read_again(model, ask, kind, monkeypatch):
         with monkeypatch.context() as patch:
             seen = prompt_lengths_read(model, patch)
             again = generate(model, inputs, encoded_videos=[kept], **FRAMEWISE)
-        assert visual_count > 100 > seen[0]
+        assert 0 < seen[0] <= inputs["input_ids"].shape[1] - visual_count
         assert_same(again, generate(model, inputs, **FRAMEWISE))
 
 

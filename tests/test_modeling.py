@@ -114,12 +114,12 @@ class TestTemporalTower:
 
 class TestVideoGlamm:
     @pytest.mark.parametrize("auto", [AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM])
-    def test_auto_classes_give_the_class_that_generates(self, converted_tiny, auto):
-        assert type(auto.from_pretrained(converted_tiny)) is VideoGlammForGroundedGeneration
+    def test_auto_classes_give_the_class_that_generates(self, light_tiny, auto):
+        assert type(auto.from_pretrained(light_tiny)) is VideoGlammForGroundedGeneration
 
-    def test_auto_config_and_processor(self, converted_tiny):
-        assert type(AutoConfig.from_pretrained(converted_tiny)) is VideoGlammConfig
-        assert type(AutoProcessor.from_pretrained(converted_tiny)) is VideoGlammProcessor
+    def test_auto_config_and_processor(self, light_tiny):
+        assert type(AutoConfig.from_pretrained(light_tiny)) is VideoGlammConfig
+        assert type(AutoProcessor.from_pretrained(light_tiny)) is VideoGlammProcessor
 
     def test_save_and_load_give_the_same_answer(self, model, ask, tmp_path):
         model.save_pretrained(tmp_path, max_shard_size="20MB")
@@ -157,8 +157,8 @@ class TestVideoGlamm:
         with pytest.raises(InputError, match="exactly one"):
             base()
 
-    def test_bfloat16_runs_without_autocast(self, converted_tiny, ask):
-        model = AutoModel.from_pretrained(converted_tiny, dtype=torch.bfloat16).eval()
+    def test_bfloat16_runs_without_autocast(self, light_tiny, ask):
+        model = AutoModel.from_pretrained(light_tiny, dtype=torch.bfloat16).eval()
         from tests.conftest import force_seg
 
         inputs = ask(video=frames(3, 30, 40))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.common_suites.small_models import model_config
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import OutputError, cli
 from videoglamm_hf.cli.output_names import safe_name
@@ -148,15 +149,15 @@ def test_letter_case_hides_no_input(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["inside", "equal", "the model", "the folder of videos"])
-def test_segment_never_deletes_its_input(tmp_path, converted_tiny, capsys, where):
+def test_segment_never_deletes_its_input(tmp_path, light_tiny, capsys, where):
     output = tmp_path / "out"
     write(output, old="1")
     write_mp4(output / "clip.mp4", frames(2, 24, 32), fps=1)
-    video, model = output / "clip.mp4", converted_tiny
+    video, model = output / "clip.mp4", light_tiny
     if where == "equal":
         output, video = video, video
     elif where == "the model":
-        video, output = output / "clip.mp4", converted_tiny
+        video, output = output / "clip.mp4", light_tiny
     elif where == "the folder of videos":
         video = output
     before = {
@@ -386,11 +387,12 @@ def test_a_full_disk_is_told_and_leaves_the_old_answer(tmp_path, monkeypatch, wh
     assert content(output) == {"a": "1"} and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_answer_that_cannot_be_printed_is_an_error():
+def test_an_answer_that_cannot_be_printed_is_an_error(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
+    model_config().save_pretrained(tmp_path)
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "videoglamm_hf", "memory"]
+        command = [sys.executable, "-m", "videoglamm_hf", "memory", str(tmp_path), "--frames", "1", "--objects", "0"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "cannot be printed: No space left" in done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -12,6 +12,12 @@ from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError, VideoGlammGenerateOutput
 
 
+@pytest.fixture(scope="module")
+def processor(converted_tiny):
+    """Of the published sizes."""
+    return AutoProcessor.from_pretrained(converted_tiny)
+
+
 def video_message(video, text="What moves?", **options):
     part = {"type": "video", "video": video, **options}
     return [{"role": "user", "content": [part, {"type": "text", "text": text}]}]

@@ -137,11 +137,11 @@ def test_options_of_the_parts(expected):
         make(**options)
 
 
-def test_options_changed_in_loading(converted_tiny, without_warnings):
-    loaded = AutoProcessor.from_pretrained(converted_tiny, max_frames=3, decoder="decord", fps=2)
+def test_options_changed_in_loading(light_tiny, without_warnings):
+    loaded = AutoProcessor.from_pretrained(light_tiny, max_frames=3, decoder="decord", fps=2)
     assert (loaded.video_processor.max_frames, loaded.video_processor.decoder) == (3, "decord")
     with pytest.raises(InputError, match="did you mean 'fps'"):
-        AutoProcessor.from_pretrained(converted_tiny, fsp=2)
+        AutoProcessor.from_pretrained(light_tiny, fsp=2)
 
 
 @pytest.mark.parametrize("kind", ["np", None])
@@ -157,8 +157,8 @@ def test_tensors_of_every_kind(processor, kind):
     assert isinstance(both["grounding_frames"][0], list if kind is None else np.ndarray)
 
 
-def test_the_tokenizers_side_counts_if_none_is_given(converted_tiny):
-    own = AutoProcessor.from_pretrained(converted_tiny)
+def test_the_tokenizers_side_counts_if_none_is_given(light_tiny):
+    own = AutoProcessor.from_pretrained(light_tiny)
     assert own(text=["a?", "a longer one?"])["attention_mask"][0, 0] == 0
     own.tokenizer.padding_side = "right"
     assert own(text=["a?", "a longer one?"])["attention_mask"][0, 0] == 1

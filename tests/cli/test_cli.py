@@ -52,7 +52,7 @@ SOURCES = ["bikes.mp4", "carphone_pristine.mp4", "portrait.mp4", "one_frame.mp4"
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkeypatch, capsys):
+def test_segment_writes_a_complete_answer(kind, light_tiny, tmp_path, monkeypatch, capsys):
     source = make_source(kind, tmp_path)
     ask = asking.ask
 
@@ -67,7 +67,7 @@ def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkey
     # The tiny model is untrained: [SEG] is forced so that there is something to write.
     monkeypatch.setattr(segment, "ask", ask_forced)
     output = tmp_path / "answer"
-    arguments = ["segment", source, "What is it?", "--model", str(converted_tiny), "--output", str(output)]
+    arguments = ["segment", source, "What is it?", "--model", str(light_tiny), "--output", str(output)]
     assert cli.main([*arguments, "--max-new-tokens", "5", "--device", "cpu"]) == 0
     assert "2 objects" in capsys.readouterr().out
     assert sorted(p.name for p in output.iterdir()) == sorted(FILES)
@@ -83,16 +83,16 @@ def test_segment_writes_a_complete_answer(kind, converted_tiny, tmp_path, monkey
         assert decode_rle(entry["masks"][0]).shape == (height, width)
     with Image.open(output / "preview.png") as sheet:
         assert min(sheet.size) > 200 and np.asarray(sheet.convert("RGB")).std() > 10
-    processor_clip = loading.load_processor(str(converted_tiny)).video_processor.sample(source)
+    processor_clip = loading.load_processor(str(light_tiny)).video_processor.sample(source)
     overlay = read_clip(output / "overlay.mp4", fps=None, max_frames=None)
     assert len(overlay) == len(clip)
     # The overlay plays as long as what it shows.
     assert overlay.duration == pytest.approx(processor_clip.duration, abs=0.05)
 
 
-def test_sampling_options_reach_the_video(converted_tiny, tmp_path):
+def test_sampling_options_reach_the_video(light_tiny, tmp_path):
     write_mp4(tmp_path / "clip.mp4", frames(20, 32, 48), fps=10)
-    arguments = ["segment", str(tmp_path / "clip.mp4"), "?!", "--model", str(converted_tiny), "--max-new-tokens", "2"]
+    arguments = ["segment", str(tmp_path / "clip.mp4"), "?!", "--model", str(light_tiny), "--max-new-tokens", "2"]
     assert cli.main([*arguments, "--fps", "5", "--max-frames", "4", "--output", str(tmp_path / "out")]) == 0
     document = json.loads((tmp_path / "out" / "answer.json").read_text())
     assert len(document["timestamps"]) == 4 and document["settings"]["fps"] == 5
@@ -111,8 +111,8 @@ def clip(tmp_path) -> str:
     return str(tmp_path / "clip.mp4")
 
 
-def test_refusals(clip, converted_tiny, tmp_path, capsys, original_tiny):
-    model, out = ["--model", str(converted_tiny)], ["--output", str(tmp_path / "out")]
+def test_refusals(clip, light_tiny, tmp_path, capsys, original_tiny):
+    model, out = ["--model", str(light_tiny)], ["--output", str(tmp_path / "out")]
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
     full = tmp_path / "full"
@@ -136,8 +136,8 @@ def test_refusals(clip, converted_tiny, tmp_path, capsys, original_tiny):
     assert (full / "keep.txt").read_text() == "precious"
 
 
-def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, converted_tiny, tmp_path, monkeypatch):
-    arguments = ["segment", clip, "?!", "--model", str(converted_tiny), "--max-new-tokens", "2"]
+def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, light_tiny, tmp_path, monkeypatch):
+    arguments = ["segment", clip, "?!", "--model", str(light_tiny), "--max-new-tokens", "2"]
     arguments += ["--output", str(tmp_path / "out"), "--overwrite"]
     assert cli.main(arguments) == 0
     before = (tmp_path / "out" / "answer.json").read_text()
@@ -152,9 +152,9 @@ def test_overwrite_replaces_and_failure_leaves_the_old_answer(clip, converted_ti
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_masks_of_the_answer_are_those_in_the_file(converted_tiny, tmp_path):
-    model = loading.load_model(str(converted_tiny), device="cpu")
-    processor = loading.load_processor(str(converted_tiny))
+def test_masks_of_the_answer_are_those_in_the_file(light_tiny, tmp_path):
+    model = loading.load_model(str(light_tiny), device="cpu")
+    processor = loading.load_processor(str(light_tiny))
     clip = processor.video_processor.sample(frames(3, 32, 48))
     answer = asking.ask(model, processor, clip, "Hm?", max_new_tokens=2)
     answer.masks = torch.from_numpy(np.random.default_rng(0).random((2, 3, 32, 48)) > 0.5)

@@ -65,7 +65,7 @@ def played(path: Path) -> dict:
 
 
 @pytest.fixture
-def answer(converted_tiny, tmp_path, monkeypatch):
+def answer(light_tiny, tmp_path, monkeypatch):
     """Runs the command; the untrained model is made to name two objects."""
     ask = asking.ask
 
@@ -81,7 +81,7 @@ def answer(converted_tiny, tmp_path, monkeypatch):
 
     def run(source: Path, *options: str) -> Path:
         output = tmp_path / "out"
-        given = ["segment", str(source), "What moves?", "--model", str(converted_tiny), "--output", str(output)]
+        given = ["segment", str(source), "What moves?", "--model", str(light_tiny), "--output", str(output)]
         given += ["--max-new-tokens", "5", "--device", "cpu", "--overwrite"]
         assert cli.main([*given, *options]) == 0
         assert cli.main(["check-answer", str(output / "answer.json")]) == 0
@@ -104,7 +104,7 @@ def test_the_overlay_plays_as_the_source_does(answer, tmp_path, name, codec):
     assert found == expected
 
 
-def test_masks_are_those_of_the_same_frames_in_memory(answer, tmp_path, converted_tiny, processor):
+def test_masks_are_those_of_the_same_frames_in_memory(answer, tmp_path, light_tiny, processor):
     """Every frame gets masks; the towers see what they see of it without the option."""
     source = recording(tmp_path, "clip.mp4")
     document = json.loads((answer(source, "--frames", "all", "--fps", "4") / "answer.json").read_text())
@@ -120,7 +120,7 @@ def test_masks_are_those_of_the_same_frames_in_memory(answer, tmp_path, converte
         every = processor.video_processor.sample(source, do_sample_frames=False)
         inputs["grounding_frames"] = [processor.video_processor.grounding_frames(every)]
         inputs["frame_timestamps"] = [every.seconds]
-        model = load_model(str(converted_tiny), device="cpu")
+        model = load_model(str(light_tiny), device="cpu")
         expected = model.generate(**inputs, max_new_tokens=5, logits_processor=forced)
     masks = np.array([[decode_rle(mask) for mask in entry["masks"]] for entry in document["objects"]])
     assert masks.shape == (2, len(UNEVEN), 48, 64) and (masks == expected.masks[0].numpy()).all()

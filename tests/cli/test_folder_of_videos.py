@@ -39,8 +39,8 @@ def videos(tmp_path) -> Path:
 
 
 @pytest.fixture
-def command(videos, converted_tiny, tmp_path) -> list[str]:
-    model = ["--model", str(converted_tiny), "--max-new-tokens", "2", "--device", "cpu"]
+def command(videos, light_tiny, tmp_path) -> list[str]:
+    model = ["--model", str(light_tiny), "--max-new-tokens", "2", "--device", "cpu"]
     return ["segment", str(videos), "What is it?", *model, "--output", str(tmp_path / "answers")]
 
 

@@ -44,4 +44,7 @@ class InternVideo2ModelTest(common.ModelTesterMixin, unittest.TestCase):
 
     def setUp(self) -> None:
         torch.manual_seed(0)
+        # The suite words messages of whole tensors, also of those that agree, which takes longer than to compare them.
+        torch.set_printoptions(threshold=0, edgeitems=1)
+        self.addCleanup(torch.set_printoptions, profile="default")
         self.model_tester = InternVideo2ModelTester(self)

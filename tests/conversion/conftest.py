@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoProcessor
 
 from tests.conversion.checkpoints import link_weights
 
@@ -21,3 +22,8 @@ def original(original_tiny: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def reference(converted_tiny: Path) -> dict[str, torch.Tensor]:
     return load_file(converted_tiny / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def processor(converted_tiny: Path):
+    return AutoProcessor.from_pretrained(converted_tiny)

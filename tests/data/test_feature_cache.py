@@ -58,14 +58,14 @@ def test_trainer_and_workers_read_it(fresh_model, processor, tmp_path):
     assert Trainer(model, options, data_collator=collate, train_dataset=samples).train().global_step == 2
 
 
-def test_the_command_and_moved_files(converted_tiny, model, processor, tmp_path, capsys):
+def test_the_command_and_moved_files(light_tiny, model, processor, tmp_path, capsys):
     video = video_sample(1)
     (tmp_path / "a").mkdir()
     write_mp4(tmp_path / "a" / "clip.mp4", video["video"], fps=2)
     sample = video | {"video": str(tmp_path / "a" / "clip.mp4")}
     write_jsonl(tmp_path / "a" / "data.jsonl", [sample])
     arguments = ["cache-features", str(tmp_path / "a" / "data.jsonl"), str(tmp_path / "cache")]
-    arguments += ["--model", str(converted_tiny), "--frames", "--device", "cpu"]
+    arguments += ["--model", str(light_tiny), "--frames", "--device", "cpu"]
     assert cli.main(arguments) == 0
     assert "1 file written" in capsys.readouterr().out
     (tmp_path / "a").rename(tmp_path / "b")

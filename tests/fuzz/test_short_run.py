@@ -15,9 +15,9 @@ CASES = {"models": 24, "messages": 250, "annotations": 400, "training": 40}
 
 
 @pytest.mark.parametrize("name", FUZZERS)
-def test_no_hostile_input_gives_a_raw_error(name, converted_tiny):
+def test_no_hostile_input_gives_a_raw_error(name, light_tiny):
     make, _ = FUZZERS[name]
-    report = run(name, make(converted_tiny), SEED, count=CASES[name])
+    report = run(name, make(light_tiny), SEED, count=CASES[name])
     assert report.cases == CASES[name]
     assert not report.offences, "\n".join(report.offences)
     # Cases that all end the same way would test nothing.

@@ -31,6 +31,6 @@ def hub() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def folder(converted_tiny: Path, tmp_path: Path) -> Path:
+def folder(light_tiny: Path, tmp_path: Path) -> Path:
     """A copy of the tiny model."""
-    return Path(shutil.copytree(converted_tiny, tmp_path / "model"))
+    return Path(shutil.copytree(light_tiny, tmp_path / "model"))

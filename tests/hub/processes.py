@@ -15,6 +15,8 @@ from tests.tiny_checkpoint import frames
 from videoglamm_hf.training.fine_tuning import lora_config
 
 SCRIPT = Path(__file__).parent / "answering.py"
+# Of the environment.
+KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 
 
 def answers_of(models: list[dict], folder: Path, *, hidden: bool, endpoint: str | None = None) -> dict:
@@ -41,7 +43,7 @@ def answers_of(models: list[dict], folder: Path, *, hidden: bool, endpoint: str 
         "output": str(folder / "answers.npz"),
     }
     (folder / "job.json").write_text(json.dumps(job))
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     environment = {
         **kept,
         "HOME": str(folder),

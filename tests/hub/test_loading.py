@@ -42,14 +42,14 @@ def test_the_modules_that_travel_are_flat_and_need_the_core_only():
 
 
 @pytest.fixture(scope="module")
-def saved(converted_tiny, tmp_path_factory):
+def saved(light_tiny, tmp_path_factory):
     """The tiny model saved whole, in four bits, with other weights, as a variant, and as an adapter."""
     folder = tmp_path_factory.mktemp("saved")
-    model, processor = AutoModel.from_pretrained(converted_tiny), AutoProcessor.from_pretrained(converted_tiny)
+    model, processor = AutoModel.from_pretrained(light_tiny), AutoProcessor.from_pretrained(light_tiny)
     model.save_pretrained(folder / "whole")
     save_adapter(folder / "whole", folder / "adapter")
     four_bits = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=NOT_QUANTISED)
-    AutoModel.from_pretrained(converted_tiny, quantization_config=four_bits).save_pretrained(folder / "four_bits")
+    AutoModel.from_pretrained(light_tiny, quantization_config=four_bits).save_pretrained(folder / "four_bits")
     with torch.no_grad():
         model.seg_projection.linear_2.weight.mul_(0.5)
     model.save_pretrained(folder / "halved")
@@ -60,13 +60,13 @@ def saved(converted_tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(saved, converted_tiny, tmp_path_factory):
+def answers(saved, light_tiny, tmp_path_factory):
     """What everything that was saved and pushed answers in a process with this package, and in one without."""
     whole, repo = str(saved / "whole"), "someone/tiny"
     again = str(tmp_path_factory.mktemp("again") / "model")
     variant = {"options": {"variant": "bf16", "dtype": "bfloat16"}}
     models = [
-        {"name": "converted", "model": str(converted_tiny), "processor": str(converted_tiny)},
+        {"name": "converted", "model": str(light_tiny), "processor": str(light_tiny)},
         {"name": "four_bits", "model": str(saved / "four_bits"), "processor": str(saved / "four_bits")},
         {"name": "adapter", "model": whole, "processor": whole, "adapter": str(saved / "adapter")},
         {"name": "main", "model": repo, "processor": repo},

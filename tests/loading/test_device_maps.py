@@ -51,16 +51,16 @@ def on_disk(device_map, folder: Path, tmp_path, **options):
     return load_model(folder, device_map=device_map, offload_folder=str(tmp_path / "offload"), **options)
 
 
-def test_parts_on_disk(converted_tiny, question, expected, tmp_path):
+def test_parts_on_disk(light_tiny, question, expected, tmp_path):
     device_map = {part: "disk" if part in ON_DISK else "cpu" for part in PARTS}
-    model = on_disk(device_map, converted_tiny, tmp_path)
+    model = on_disk(device_map, light_tiny, tmp_path)
     kept = {name for name in PARTS if not any(p.is_meta for p in model.get_submodule(name).parameters())}
     assert kept == set(PARTS) - set(ON_DISK)
     assert_same(answer(model, question), expected)
 
 
-def test_everything_on_disk(converted_tiny, model, question, expected, tmp_path):
-    offloaded = on_disk({"": "disk"}, converted_tiny, tmp_path, offload_buffers=True)
+def test_everything_on_disk(light_tiny, model, question, expected, tmp_path):
+    offloaded = on_disk({"": "disk"}, light_tiny, tmp_path, offload_buffers=True)
     assert all(p.is_meta for p in offloaded.parameters())
     assert offloaded.device.type == "cpu"
     assert_same(answer(offloaded, question.to(offloaded.device)), expected)
@@ -74,16 +74,16 @@ def test_everything_on_disk(converted_tiny, model, question, expected, tmp_path)
     assert fingerprints(offloaded) == fingerprints(model)
 
 
-def test_one_device(converted_tiny, question, expected):
-    assert_same(answer(load_model(converted_tiny, device_map={"": "cpu"}), question), expected)
+def test_one_device(light_tiny, question, expected):
+    assert_same(answer(load_model(light_tiny, device_map={"": "cpu"}), question), expected)
 
 
-def test_auto(converted_tiny, model, question, expected, tmp_path):
+def test_auto(light_tiny, model, question, expected, tmp_path):
     """Where memory ends, the rest goes to disk."""
     sizes = {part: sum(p.numel() * 4 for p in model.get_submodule(part).parameters()) for part in PARTS}
     # accelerate leaves room for the largest block, which is the pixel decoder.
     memory = (sum(sizes.values()) + sizes["pixel_decoder"]) // 2
-    split = on_disk("auto", converted_tiny, tmp_path, max_memory={"cpu": memory})
+    split = on_disk("auto", light_tiny, tmp_path, max_memory={"cpu": memory})
     assert {"cpu", "disk"} == set(split.hf_device_map.values())
     assert_same(answer(split, question), expected)
 

@@ -19,11 +19,11 @@ from videoglamm_hf.loading.models import load_config, load_model, load_processor
 
 
 @pytest.fixture
-def folder(converted_tiny: Path, tmp_path: Path) -> Path:
+def folder(light_tiny: Path, tmp_path: Path) -> Path:
     """A copy of a model folder whose large file is a link."""
     made = tmp_path / "model"
     made.mkdir()
-    for path in converted_tiny.iterdir():
+    for path in light_tiny.iterdir():
         if path.suffix == ".safetensors":
             (made / path.name).symlink_to(path)
         elif path.is_file():

@@ -10,6 +10,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModel
 
+from tests.common_suites.small_models import model_config
 from tests.conftest import ForceTokens
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError, ResourceError, VideoGlammConfig, cli
@@ -106,24 +107,25 @@ def test_the_published_sizes_fit_one_consumer_gpu():
     assert sum(estimate.parameters.values()) == pytest.approx(published, rel=0.01)
 
 
-def test_more_to_do_takes_more(small_folder):
-    config = VideoGlammConfig.from_pretrained(small_folder)
+def test_more_to_do_takes_more():
+    config = model_config()
     least = estimate_memory(config, torch.float32, frames=1, objects=1, tokens=1)
     more = estimate_memory(config, torch.float32, frames=4, objects=6, tokens=600)
     assert all(more.stages[name] > size for name, size in least.stages.items() if name != "towers")
     # Memory is bounded, whatever the length of the video; what grows are its frames.
     longer = [estimate_memory(config, torch.float32, frames=n).stages["masks"] for n in (100, 300)]
-    assert longer[1] - longer[0] == 200 * 3 * 96 * 96
+    assert longer[1] - longer[0] == 200 * 3 * 32 * 32
     assert estimate_memory(config, torch.float32, objects=0).memory_bank == 0
     with pytest.raises(InputError, match="frames is 0"):
         estimate_memory(config, frames=0)
 
 
 def test_the_command_prints_the_same(small_folder, tmp_path, capsys):
-    config = VideoGlammConfig.from_pretrained(small_folder)
+    config, folder = model_config(), tmp_path / "smallest"
+    config.save_pretrained(folder)
     expected = estimate_memory(config, torch.bfloat16, quantization_config("nf4"), frames=2)
     options = ["--quantization", "nf4", "--dtype", "bfloat16", "--frames", "2"]
-    for where in (small_folder, small_folder / "config.json"):
+    for where in (folder, folder / "config.json"):
         assert cli.main(["memory", str(where), *options]) == 0
         printed = capsys.readouterr().out
         assert f"{expected.peak / 2**20:,.1f}" in printed and "2 frames, 2 objects, 64 tokens" in printed

@@ -126,8 +126,8 @@ Dies(model, options, data_collator=collate, train_dataset=Samples([TEXT])).train
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_while_saving(trainer, converted_tiny, tmp_path):
-    command = [sys.executable, "-c", KILLED, str(converted_tiny), str(tmp_path)]
+def test_killed_while_saving(trainer, light_tiny, tmp_path):
+    command = [sys.executable, "-c", KILLED, str(light_tiny), str(tmp_path)]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     assert (tmp_path / "checkpoint-2" / "model.safetensors").exists()

@@ -66,7 +66,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_two_processes_equal_one_that_accumulates(converted_tiny, tmp_path, monkeypatch):
+def test_two_processes_equal_one_that_accumulates(light_tiny, tmp_path, monkeypatch):
     # One thread on both sides from the start of each process: how sums are split decides their rounding.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
@@ -74,10 +74,10 @@ def test_two_processes_equal_one_that_accumulates(converted_tiny, tmp_path, monk
     for processes, port in ((1, None), (2, free_port())):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        mp.spawn(worker, (port, str(converted_tiny), str(folder)), nprocs=processes)
+        mp.spawn(worker, (port, str(light_tiny), str(folder)), nprocs=processes)
         trained[processes] = [load_file(folder / f"{rank}.safetensors") for rank in range(processes)]
     (expected,) = trained[1]
-    before = AutoModel.from_pretrained(converted_tiny).state_dict()
+    before = AutoModel.from_pretrained(light_tiny).state_dict()
     assert any((before[name] - value).abs().max() > 1e-5 for name, value in expected.items())
     for result in trained[2]:
         assert set(result) == set(expected)

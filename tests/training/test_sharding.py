@@ -141,9 +141,9 @@ def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def two_processes(converted_tiny, tmp_path_factory) -> Path:
+def two_processes(light_tiny, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("two")
-    mp.spawn(worker, (str(converted_tiny), str(output)), nprocs=2)
+    mp.spawn(worker, (str(light_tiny), str(output)), nprocs=2)
     return output
 
 
@@ -158,8 +158,8 @@ def one_process(folder: str, case: str) -> tuple[dict[str, torch.Tensor], list[t
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_equal_one(case, two_processes, converted_tiny, model):
-    after, losses = one_process(str(converted_tiny), case)
+def test_two_processes_equal_one(case, two_processes, light_tiny, model):
+    after, losses = one_process(str(light_tiny), case)
     before = model.state_dict()
     for rank, loss in enumerate(losses):
         found = load_file(two_processes / f"sharded {case} {rank}.safetensors")["loss"]

@@ -17,7 +17,7 @@ from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 from tqdm.auto import tqdm
 from transformers import DynamicCache
 from transformers.quantizers.auto import AutoHfQuantizer
@@ -274,6 +274,25 @@ class _FusedAttention(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """All that there is to know of a meta tensor."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, value: Any) -> "_Kind | None":
+        """None of anything else."""
+        if not (isinstance(value, torch.Tensor) and value.device.type == "meta"):
+            return None
+        return cls(value.shape, value.stride(), value.dtype)
+
+    def made(self) -> torch.Tensor:
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
+
+
 class _LiveBytes(TorchDispatchMode):
     """Adds up the bytes of the meta tensors that are alive, those of a model left out."""
 
@@ -282,6 +301,8 @@ class _LiveBytes(TorchDispatchMode):
         self.alive = self.peak = 0
         # A weak reference keeps an address from being used again.
         self.known: dict[int, tuple[StorageWeakRef, int]] = {}
+        # What operations returned: layers and frames repeat them, and the meta device takes long over each.
+        self.returned: dict[Any, Any] = {}
         for tensor in (*model.parameters(), *model.buffers()):
             self._add(tensor, weight=True)
 
@@ -294,10 +315,26 @@ class _LiveBytes(TorchDispatchMode):
         return result, self.peak
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = function(*args, **(kwargs or {}))
+        output = self._run(function, args, kwargs or {})
         for leaf in tree_leaves(output):
             if isinstance(leaf, torch.Tensor) and leaf.device.type == "meta":
                 self._add(leaf)
+        return output
+
+    def _run(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """What an operation returns; made anew if it ran before on tensors of the same kind and returns new ones."""
+        if any(value.alias_info for value in (*function._schema.arguments, *function._schema.returns)):
+            return function(*args, **kwargs)
+        leaves, structure = tree_flatten((args, kwargs))
+        if any(isinstance(leaf, torch.Tensor) and leaf.device.type != "meta" for leaf in leaves):
+            return function(*args, **kwargs)
+        key = (function, structure, tuple((type(leaf), _Kind.of(leaf) or leaf) for leaf in leaves))
+        if key in self.returned:
+            return tree_map(_Kind.made, self.returned[key])
+        output = function(*args, **kwargs)
+        kinds = tree_map(_Kind.of, output)
+        if all(tree_leaves(kinds)):
+            self.returned[key] = kinds
         return output
 
     def _add(self, tensor: torch.Tensor, weight: bool = False) -> None:
