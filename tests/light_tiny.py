@@ -14,7 +14,7 @@ SPATIAL_POOL, TEMPORAL_POOL = 3, 2
 SPATIAL_POSITIONS = "model.spatial_tower.embeddings.position_embedding.weight"
 TEMPORAL_POSITIONS = "model.temporal_tower.position_embedding"
 # Of 4, which hold half of all weights.
-MEMORY_LAYERS = 1
+MEMORY_LAYERS = 2
 
 
 def write_light(folder: Path, output: Path) -> None:

@@ -11,6 +11,11 @@ from videoglamm_hf.transformers_versions import CACHE
 QUESTIONS = ("Where?", "Can you segment the red disc in this video, and the blue one?", "What moves?")
 
 
+@pytest.fixture(autouse=True)
+def short_prompts_too(monkeypatch):
+    monkeypatch.setattr(row_prefill, "LEAST_PROMPT", 16)
+
+
 @pytest.fixture(scope="module")
 def batch(processor):
     conversations = [
@@ -50,7 +55,7 @@ def read_lengths(model):
     return lengths, model.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
 
 
-@pytest.mark.parametrize(("cache", "window"), [("dynamic", None), ("dynamic", 100), ("static", 100), ("static", 4000)])
+@pytest.mark.parametrize(("cache", "window"), [("dynamic", None), ("dynamic", 60), ("static", 60), ("static", 4000)])
 def test_prompts_are_read_one_by_one_with_the_numbers_of_a_masked_batch(
     fresh_model, batch, monkeypatch, cache, window
 ):

@@ -100,7 +100,7 @@ def given_cache(model):
         {"generation_config": GenerationConfig(max_new_tokens=8)},
         given_cache,
     ],
-    ids=str,
+    ids=lambda options: getattr(options, "__name__", str(options)),
 )
 def test_whoever_asks_for_something_else_gets_it(model, ask, compiles, options):
     options = options(model) if callable(options) else options
