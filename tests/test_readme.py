@@ -1,4 +1,4 @@
-"""Every snippet of the README runs."""
+"""Every snippet of the README runs, and those of the page about speed."""
 
 import re
 import shlex
@@ -46,6 +46,14 @@ def test_python_snippets_run_in_order(as_in_the_readme, capsys):
     for snippet in PYTHON:
         exec(compile(snippet, "README.md", "exec"), namespace)
     assert namespace["answer"].masks.shape[1:] == (3, 72, 96)
+
+
+def test_snippets_about_speed_run_in_order(as_in_the_readme):
+    page = (Path(__file__).parent.parent / "docs" / "speed.md").read_text()
+    namespace: dict = {}
+    for snippet in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(snippet, "speed.md", "exec"), namespace)
+    assert namespace["output"].sequences.shape[0] == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -261,7 +261,10 @@ def _segment(model: VideoGlammForGroundedGeneration, frames: torch.Tensor, objec
     memory = remember(decoder, features, decode_first_frame(decoder, features, prompts), prompted=True)
     slots = min(len(frames), decoder.num_maskmem)
     pointers = min(len(frames), decoder.config.max_object_pointers_in_encoder)
-    return slots * (memory.features.nbytes + memory.position.nbytes) + pointers * memory.object_pointers.nbytes
+    # Keys of memory attention are kept for every layer, as wide as a frame's features.
+    keys = decoder.config.memory_attention_num_layers * features.embedding.nbytes
+    slot = memory.features.nbytes + memory.position.nbytes + keys
+    return slots * slot + pointers * memory.object_pointers.nbytes
 
 
 class _FusedAttention(TorchFunctionMode):
