@@ -10,13 +10,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
 
 from videoglamm_hf import VideoGlammConfig
@@ -104,35 +103,36 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1) -> float:
+def rounds(runs: int, within: float | None = None) -> Iterator[None]:
+    """So many turns, or as many as fit into `within` seconds by how long the first ones took, at least one."""
+    start = time.perf_counter()
+    for done in range(runs):
+        spent = time.perf_counter() - start
+        if within is not None and done and spent * (done + 1) / done > within:
+            return
+        yield
+
+
+def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1, within: float | None = None) -> float:
     for _ in range(warm_up):
         function()
-    return statistics.median(seconds(function) for _ in range(runs))
+    return statistics.median(seconds(function) for _ in rounds(runs, within))
 
 
 def paired(
-    first: Callable[[], Any], second: Callable[[], Any], runs: int = 3, warm: bool = False
+    first: Callable[[], Any],
+    second: Callable[[], Any],
+    runs: int = 3,
+    warm: bool = False,
+    within: float | None = None,
 ) -> tuple[float, float, float]:
     """Medians of both sides and of the ratio first / second, run in turn so that drift hits both alike. `warm` says
     that both have run before."""
     if not warm:
         first(), second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
+    pairs = [(seconds(first), seconds(second)) for _ in rounds(runs, within)]
     ratios = [a / b for a, b in pairs]
     return (*(statistics.median(side) for side in zip(*pairs, strict=True)), statistics.median(ratios))
-
-
-def flops(function: Callable[[], Any]) -> int:
-    """Floating-point operations of the matrix products, convolutions and attention in one run."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
-
-
-def matrix_flops_per_second(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
-    """What this device reaches on one large matrix product, the best of several."""
-    a, b = (torch.randn(size, size, device=best_device()).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(seconds(lambda: a @ b) for _ in range(12))
 
 
 def peak_bytes() -> int:
@@ -141,6 +141,16 @@ def peak_bytes() -> int:
     if status.exists():
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def device_peak_bytes(function: Callable[[], Any]) -> tuple[Any, int | None]:
+    """What a function returns, and the most bytes that tensors took on the accelerator; None without one."""
+    if best_device().type != "cuda":
+        return function(), None
+    torch.cuda.reset_peak_memory_stats()
+    result = function()
+    synchronize()
+    return result, torch.cuda.max_memory_allocated()
 
 
 def device_name() -> str:
