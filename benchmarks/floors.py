@@ -36,6 +36,10 @@ class Floors:
         return num_bytes / self.bytes_per_second
 
 
+# For what needs no floor.
+NOT_MEASURED = Floors(float("nan"), float("nan"))
+
+
 def stage(taken: float, floor: float) -> dict[str, float]:
     """Figures of a stage that took so many seconds."""
     return {"ms": _short(1e3 * taken), "floor ms": _short(1e3 * floor), "floor / time": _short(floor / taken)}

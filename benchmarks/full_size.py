@@ -75,10 +75,10 @@ class AnswerStages:
         self.prompt_tokens = self.inputs["input_ids"].shape[1]
 
     @torch.inference_mode()
-    def answer(self, tokens: int, **options: Any) -> Any:
-        """An answer of so many tokens that names the objects; of fewer than eight words, none of them."""
+    def answer(self, tokens: int, model: Any = None, **options: Any) -> Any:
+        """An answer of so many tokens, which names an object in every eighth; by another model, if one is given."""
         forced = {8 * (i + 1): self.model.config.seg_token_id for i in range(self.asked.objects)}
-        return self.model.generate(
+        return (model or self.model).generate(
             **self.inputs,
             max_new_tokens=tokens,
             min_new_tokens=tokens,

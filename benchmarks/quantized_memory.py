@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, AutoProcessor
 
 from common import benchmark_main, best_device, device_peak_bytes
-from floors import Floors
+from floors import NOT_MEASURED
 from full_size import ASKED, AnswerStages, Asked
 from videoglamm_hf.loading.memory_estimate import estimate_memory
 from videoglamm_hf.loading.models import quantization_config
@@ -44,7 +44,8 @@ def _bytes(model: torch.nn.Module) -> int:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     processor = AutoProcessor.from_pretrained(TINY_MODEL)
-    return measure(TINY_MODEL, lambda model: AnswerStages(model, processor, Floors(1, 1)).answer(ASKED.tokens))
+    stages = AnswerStages(AutoModel.from_pretrained(TINY_MODEL).to(best_device()), processor, NOT_MEASURED)
+    return measure(TINY_MODEL, lambda model: stages.answer(ASKED.tokens, model=model))
 
 
 if __name__ == "__main__":

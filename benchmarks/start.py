@@ -13,8 +13,8 @@ from typing import Any
 from transformers import AutoModel
 
 from common import benchmark_main, best_device, rounds, seconds, tiny_model
-from floors import Floors
-from full_size import AnswerStages, Asked
+from floors import NOT_MEASURED
+from full_size import AnswerStages
 
 
 def read_weights(folder: Path, buffer: bytearray) -> int:
@@ -31,20 +31,10 @@ def measure(folder: Path, first_token: Callable[[Any], Any], within: float | Non
     """Loads what `save_pretrained` wrote; `first_token` makes a model say its first word."""
     buffer = bytearray(16 * 2**20)
     size = read_weights(folder, buffer)
-    reading, loading, word = [], [], []
-    for _ in rounds(3, within):
-        reading.append(seconds(lambda: read_weights(folder, buffer)))
-        loaded = []
-        loading.append(
-            seconds(
-                lambda: loaded.append(
-                    AutoModel.from_pretrained(folder, dtype="auto", device_map={"": best_device()}).eval()
-                )
-            )
-        )
-        word.append(seconds(lambda: first_token(loaded[0])))
-        del loaded
-    read, load, say = (statistics.median(times) for times in (reading, loading, word))
+    times = [
+        (seconds(lambda: read_weights(folder, buffer)), *load_and_say(folder, first_token)) for _ in rounds(3, within)
+    ]
+    read, load, say = map(statistics.median, zip(*times, strict=True))
     return {
         "GB of files": round(size / 1e9, 3),
         "seconds of reading": round(read, 3),
@@ -54,15 +44,23 @@ def measure(folder: Path, first_token: Callable[[Any], Any], within: float | Non
     }
 
 
+def load_and_say(folder: Path, first_token: Callable[[Any], Any]) -> tuple[float, float]:
+    """Seconds of loading, and of the first word after it."""
+    loaded: list[Any] = []
+    options = {"dtype": "auto", "device_map": {"": best_device()}}
+    return (
+        seconds(lambda: loaded.append(AutoModel.from_pretrained(folder, **options).eval())),
+        seconds(lambda: first_token(loaded[0])),
+    )
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     model, processor = tiny_model()
 
-    def first_token(loaded: Any) -> Any:
-        return AnswerStages(loaded, processor, Floors(1, 1), Asked()).answer(1, return_masks=False)
-
+    stages = AnswerStages(model, processor, NOT_MEASURED)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        return measure(Path(folder), first_token)
+        return measure(Path(folder), lambda loaded: stages.answer(1, model=loaded, return_masks=False))
 
 
 if __name__ == "__main__":

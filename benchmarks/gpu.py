@@ -1,0 +1,65 @@
+"""Everything that needs a GPU, in two halves of four minutes: the tests marked `gpu`, and the figures.
+
+    python benchmarks/gpu.py                 both halves; one JSON in results/gpu, and the GPU part of RESULTS.md
+    python benchmarks/gpu.py --half tests    one of them; the JSON keeps what it has of the other
+    python benchmarks/gpu.py --tiny          tries the figures' code on a CPU, on the small model; writes nothing else
+                                             than `--json FILE`
+
+Without a GPU it names what is skipped and writes nothing. Each half is a process of its own that is ended when its
+time is over; what it had found by then is in the file.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import gpu_results
+from gpu_run import header
+
+HERE = Path(__file__).resolve().parent
+HALVES = ("tests", "figures")
+# Seconds of a half; a child begins nothing in the last of them, and is ended after all of them.
+LIMIT, LAST = 240, 25
+
+
+def run_half(half: str, options: list[str], limit: float = LIMIT) -> bool:
+    """Runs a half; False if it had to be ended or ended badly."""
+    command = [sys.executable, str(HERE / f"gpu_{half}.py"), *options]
+    try:
+        return subprocess.run(command, timeout=limit).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"{half}: ended after {limit} seconds", flush=True)
+        return False
+
+
+def default_json() -> Path:
+    """A file of its own for each device and day."""
+    about = header(tiny=False)
+    device = re.sub(r"[^a-z0-9]+", "-", about["device"].lower()).strip("-")
+    return gpu_results.FOLDER / f"{about['date']}-{device}.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", choices=HALVES, help="only this one (default: both; of --tiny, the figures)")
+    parser.add_argument("--tiny", action="store_true", help="the small model on a CPU, to try the code")
+    parser.add_argument("--json", type=Path, help="file of the run (default: by device and day, in results/gpu)")
+    arguments = parser.parse_args()
+    on_gpu = torch.cuda.is_available() and not arguments.tiny
+    path = arguments.json or (default_json() if on_gpu else None)
+    options = ["--tiny"] if arguments.tiny else []
+    options += ["--json", str(path)] if path and (on_gpu or arguments.tiny) else []
+    halves = (arguments.half,) if arguments.half else HALVES[arguments.tiny :]
+    ended = [run_half(half, [*options, "--seconds", str(LIMIT - LAST)]) for half in halves]
+    if on_gpu:
+        gpu_results.write(path)
+        print(f"{path}\n{gpu_results.RESULTS}")
+    sys.exit(0 if all(ended) else 1)
+
+
+if __name__ == "__main__":
+    main()
