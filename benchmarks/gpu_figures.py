@@ -71,7 +71,7 @@ class Bench:
 
     @cached_property
     def video(self) -> Path:
-        return second_question.write_video(self.folder)
+        return second_question.write_video(self.folder, num_seconds=2 if self.tiny else 16)
 
     @cached_property
     def saved(self) -> Path:
@@ -169,7 +169,7 @@ FIGURES = (
         "NF4: weights and peak of an answer, against the estimate",
         Bench.quantize,
         ("weights GiB", "predicted weights GiB", "peak GiB", "predicted peak GiB"),
-        "as predicted",
+        "as predicted: weights 3.45, peak 5.46 GiB",
     ),
     Figure("LoRA step, activations kept", lambda bench: bench.train(False), ("ms", "peak GiB")),
     Figure("LoRA step, gradient checkpointing", lambda bench: bench.train(True), ("ms", "peak GiB")),

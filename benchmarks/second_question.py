@@ -39,10 +39,10 @@ def compare(model: Any, processor: Any, path: Path, kind: str, within: float | N
     }
 
 
-def write_video(folder: Path) -> Path:
-    """A video of 16 seconds, of which 16 frames are seen."""
+def write_video(folder: Path, num_seconds: int = 16) -> Path:
+    """A video of 360p; of every second a frame is seen, unless the processor says otherwise."""
     path = folder / "clip.mp4"
-    write_mp4(path, frames(160, 360, 640), fps=10)
+    write_mp4(path, frames(10 * num_seconds, 360, 640), fps=10)
     return path
 
 
