@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import platform
 import re
 import resource
 import statistics
@@ -18,6 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
 
+from device import best_device, device_name, synchronize
 from videoglamm_hf import VideoGlammConfig
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
@@ -86,15 +85,6 @@ def small_decoder() -> VideoGlammPixelDecoder:
     return VideoGlammPixelDecoder(config).to(best_device()).eval()
 
 
-def best_device() -> torch.device:
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-
-
-def synchronize() -> None:
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-
-
 def seconds(function: Callable[[], Any]) -> float:
     synchronize()
     start = time.perf_counter()
@@ -141,22 +131,6 @@ def peak_bytes() -> int:
     if status.exists():
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def device_peak_bytes(function: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What a function returns, and the most bytes that tensors took on the accelerator; None without one."""
-    if best_device().type != "cuda":
-        return function(), None
-    torch.cuda.reset_peak_memory_stats()
-    result = function()
-    synchronize()
-    return result, torch.cuda.max_memory_allocated()
-
-
-def device_name() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
 
 
 def benchmark_main(

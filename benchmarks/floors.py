@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from common import best_device, seconds
+from common import seconds
+from device import best_device
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from common import ForceTokens, benchmark_main, best_device, frames, median_seconds, tiny_model
+from common import ForceTokens, benchmark_main, frames, median_seconds, tiny_model
+from device import best_device
 from floors import Floors, measured_floors, stage
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
 from videoglamm_hf.image_streams import normalize_grounding_frames

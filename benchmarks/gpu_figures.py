@@ -23,7 +23,7 @@ import second_question
 import start
 import tracking
 import training_step
-from common import best_device
+from device import best_device
 from floors import Floors, measured_floors
 from gpu_record import Record
 from gpu_run import add_options, header, skipped

@@ -2,13 +2,13 @@
 
 import argparse
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from common import device_name
+from device import device_name
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +27,7 @@ def header(tiny: bool) -> dict[str, Any]:
         "device": device_name(),
         "date": str(date.today()),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "model": "small, trained" if tiny else "full size, random weights, bfloat16",
     }
 

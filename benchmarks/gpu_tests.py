@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,12 @@ def main() -> None:
     arguments = parser.parse_args()
     options = [*map(str, arguments.paths or [TESTS]), "-m", "gpu", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     if not arguments.tiny and not torch.cuda.is_available():
-        pytest.main([*options, "--collect-only", "-qq", "-p", "no:terminal"], plugins=[Names()])
+        pytest.main([*options, "--collect-only", "-p", "no:terminal"], plugins=[Names()])
         return
     if arguments.tiny:
         os.environ["VIDEOGLAMM_GPU_TESTS_ON_CPU"] = "1"
     record = Record(arguments.json, "tests", header(tiny=arguments.tiny), arguments.seconds)
-    pytest.main([*options, "-q"], plugins=[Notes(record)])
+    sys.exit(pytest.main([*options, "-q"], plugins=[Notes(record)]))
 
 
 if __name__ == "__main__":

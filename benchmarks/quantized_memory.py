@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoProcessor
 
-from common import benchmark_main, best_device, device_peak_bytes
+from common import benchmark_main
+from device import best_device, device_peak_bytes
 from floors import NOT_MEASURED
 from full_size import ASKED, AnswerStages, Asked
 from videoglamm_hf.loading.memory_estimate import estimate_memory

@@ -12,7 +12,8 @@ from typing import Any
 
 from transformers import AutoModel
 
-from common import benchmark_main, best_device, rounds, seconds, tiny_model
+from common import benchmark_main, rounds, seconds, tiny_model
+from device import best_device
 from floors import NOT_MEASURED
 from full_size import AnswerStages
 

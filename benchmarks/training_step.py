@@ -7,7 +7,8 @@ import torch
 from accelerate.utils import send_to_device
 from peft import get_peft_model
 
-from common import benchmark_main, device_peak_bytes, frames, median_seconds, tiny_model
+from common import benchmark_main, frames, median_seconds, tiny_model
+from device import device_peak_bytes
 from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.data import VideoGlammDataCollator
 from videoglamm_hf.training.fine_tuning import lora_config

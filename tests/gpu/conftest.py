@@ -23,7 +23,7 @@ CPU_STANDS_IN = os.environ.get("VIDEOGLAMM_GPU_TESTS_ON_CPU") == "1"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No test here can be forgotten: each is marked. What compiles takes longest and comes last, should time run out."""
+    """Each test here is marked. What compiles takes longest and comes last, should time run out."""
     items.sort(key=lambda item: item.path == HERE / "test_compiled.py")
     for item in items:
         if HERE in item.path.parents:

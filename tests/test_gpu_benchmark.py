@@ -1,0 +1,194 @@
+"""The run on a GPU, without one: what it notes, what it skips by name, what it writes into RESULTS.md."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import gpu_figures  # noqa: E402
+import gpu_results  # noqa: E402
+import results_file  # noqa: E402
+from floors import Floors  # noqa: E402
+from gpu_figures import FIGURES, Figure  # noqa: E402
+from gpu_record import Record  # noqa: E402
+from gpu_run import header  # noqa: E402
+
+ABOUT = {"device": "a GPU", "date": "2026-12-01", "torch": "2", "transformers": "5", "model": "full size"}
+WANTED = (
+    "floors",
+    "spatial tower",
+    "both towers and projectors",
+    "prefill",
+    "a token, dynamic cache",
+    "a token, static cache, compiled",
+    "a token, default",
+    "image encoder, 16 frames",
+    "masks, 2 objects, 16 frames",
+    "whole answer",
+    "tracking, 1 object,",
+    "tracking, 8 objects,",
+    "tracking, 16 objects,",
+    "tracked masks, bfloat16 and float32",
+    "second question / first, video",
+    "second question / first, framewise",
+    "batch of four",
+    "start: loading and first token",
+    "NF4: weights and peak",
+    "LoRA step, activations kept",
+    "LoRA step, gradient checkpointing",
+)
+
+
+def test_every_figure_that_is_wanted_has_a_name():
+    names = [figure.name for figure in FIGURES]
+    assert len(set(names)) == len(names) == len(WANTED)
+    for wanted in WANTED:
+        assert sum(wanted in name for name in names) == 1, wanted
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_a_record_is_whole_after_every_step(tmp_path):
+    path = tmp_path / "folder" / "run.json"
+    record = Record(path, "figures", ABOUT)
+    assert read(path) == {**ABOUT, "figures": {}}
+
+    def without_memory():
+        assert list(read(path)["figures"]) == ["first"]
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nand more")
+
+    record.measure("first", lambda: {"ms": 3.0})
+    record.measure("second", without_memory)
+    record.measure("third", lambda: {"ms": 4.0})
+    figures = read(path)["figures"]
+    assert figures["second"]["failed"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
+    assert [figures[name]["ms"] for name in ("first", "third")] == [3.0, 4.0]
+    assert [other.name for other in path.parent.iterdir()] == ["run.json"]
+
+
+def test_when_time_is_over_nothing_is_begun(tmp_path):
+    record = Record(tmp_path / "run.json", "figures", ABOUT, limit=-1)
+    record.measure("late", lambda: pytest.fail("begun"))
+    assert read(tmp_path / "run.json")["figures"] == {"late": {"not run": "-1 seconds were over"}}
+
+
+def test_a_half_leaves_the_other_alone_if_it_is_of_the_same_device(tmp_path):
+    path = tmp_path / "run.json"
+    Record(path, "tests", ABOUT).put("test_x", {"outcome": "passed"})
+    Record(path, "figures", ABOUT).put("prefill", {"ms": 1})
+    assert read(path) == {**ABOUT, "tests": {"test_x": {"outcome": "passed"}}, "figures": {"prefill": {"ms": 1}}}
+    Record(path, "figures", {**ABOUT, "device": "another GPU"})
+    assert "tests" not in read(path)
+
+
+def test_the_section_of_the_results_is_replaced(tmp_path):
+    old = json.loads((gpu_results.FOLDER / "2026-11-h100.json").read_text())
+    new = ABOUT | {
+        "figures": {
+            "prefill": {"ms": 55.5, "floor / time": 0.68},
+            "whole answer": {"failed": "OutOfMemoryError: a | b"},
+            "batch of four, against four calls": {"not run": "215 seconds were over"},
+        },
+        "tests": {"test_caches.py::test_x[static]": {"outcome": "passed", "least IoU": 0.99, "took seconds": 1.0}},
+    }
+    (tmp_path / "runs").mkdir()
+    for name, run in (("2026-11-h100.json", old), ("older.json", old | {"date": "2026-10"})):
+        (tmp_path / "runs" / name).write_text(json.dumps(run))
+    (tmp_path / "new.json").write_text(json.dumps(new))
+    assert [run["date"] for run in gpu_results.newest_two(folder=tmp_path / "runs")] == ["2026-10", "2026-11"]
+    runs = gpu_results.newest_two(tmp_path / "new.json", folder=tmp_path / "runs")
+    assert [run["date"] for run in runs] == ["2026-11", "2026-12-01"]
+    results = tmp_path / "RESULTS.md"
+    results.write_text("before\n<!-- gpu figures -->\nnothing\n<!-- end of gpu figures -->\nafter\n")
+    results_file.replace_section("gpu", gpu_results.lines(runs), results)
+    text = results.read_text()
+    assert text.startswith("before\n<!--") and text.endswith("-->\nafter\n") and "nothing\n" not in text
+    assert "NVIDIA H100 80GB HBM3, 2026-11, torch 2.11.0+cu130" in text and "a GPU, 2026-12-01" in text
+    assert "| prefill | 110.7 ms, 34 % of the floor | 55.5 ms, 68 % of the floor | >= 60 % |" in text
+    assert "| 2,130 ms, peak 12.26 GiB | failed: OutOfMemoryError: a / b |" in text
+    assert "| open | not run: 215 seconds were over | >= 2.5x |" in text
+    assert "| `test_caches.py::test_x[static]` | open | passed, least IoU 0.99 |" in text
+
+
+def test_what_is_in_the_results_is_what_the_files_say():
+    section = (BENCHMARKS / "RESULTS.md").read_text().partition("<!-- gpu figures -->\n")[2]
+    assert section.partition("\n<!-- end of gpu figures -->")[0] == "\n".join(
+        gpu_results.lines(gpu_results.newest_two())
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_figures_are_skipped_by_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["gpu_figures.py", "--json", str(tmp_path / "run.json")])
+    gpu_figures.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"skipped, needs a CUDA device: {figure.name}" for figure in FIGURES]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tiny_figures_are_measured_and_one_that_fails_is_noted(monkeypatch, tmp_path):
+    def fails(bench):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(gpu_figures, "measured_floors", lambda dtype: Floors(1e11, 1e10))
+    cheap = ("floors", "spatial tower", "tracking, 1 object,")
+    some = [figure for figure in FIGURES if any(name in figure.name for name in cheap)]
+    monkeypatch.setattr(gpu_figures, "FIGURES", [some[0], Figure("fails", fails), *some[1:]])
+    gpu_figures.run(Record(tmp_path / "run.json", "figures", header(tiny=True)), tiny=True)
+    figures = read(tmp_path / "run.json")["figures"]
+    assert list(figures) == [some[0].name, "fails", some[1].name, some[2].name]
+    assert figures["fails"]["failed"] == "RuntimeError: no kernel"
+    assert figures["spatial tower"]["ms"] > 0 and figures["spatial tower"]["floor / time"] > 0
+    assert figures[some[2].name]["speed-up"] > 0 and figures[some[2].name]["differing mask pixels"] < 1e-3
+
+
+@pytest.mark.slow
+def test_all_tiny_figures_are_measured(tmp_path):
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--tiny", "--json", tmp_path / "run.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = read(tmp_path / "run.json")["figures"]
+    assert list(figures) == [figure.name for figure in FIGURES]
+    assert {name: entry for name, entry in figures.items() if "failed" in entry or "not run" in entry} == {}
+
+
+def test_tests_are_noted_by_name_and_outcome(tmp_path):
+    (tmp_path / "gpu").mkdir()
+    (tmp_path / "gpu" / "test_some.py").write_text(
+        "import pytest\n"
+        "pytestmark = pytest.mark.gpu\n"
+        "def test_right(record_property):\n    record_property('least IoU', 0.98)\n"
+        "def test_wrong():\n    assert 1 == 2, 'not so'\n"
+        "def test_left_out():\n    pytest.skip('nothing installed')\n"
+    )
+    found = tmp_path / "run.json"
+    command = [sys.executable, BENCHMARKS / "gpu_tests.py", tmp_path / "gpu"]
+    if not torch.cuda.is_available():
+        done = subprocess.run([*command, "--json", found], capture_output=True, text=True)
+        names = [f"skipped, needs a CUDA device: test_some.py::test_{name}" for name in ("right", "wrong", "left_out")]
+        assert done.returncode == 0 and done.stdout.splitlines() == names and not found.exists()
+    done = subprocess.run([*command, "--tiny", "--json", found], capture_output=True, text=True)
+    # One of them failed.
+    assert done.returncode == 1, done.stderr
+    tests = {name.partition("::")[2]: entry for name, entry in read(found)["tests"].items()}
+    assert tests["test_right"]["outcome"] == "passed" and tests["test_right"]["least IoU"] == 0.98
+    assert tests["test_wrong"]["outcome"] == "failed" and "not so" in tests["test_wrong"]["why"]
+    assert tests["test_left_out"]["outcome"] == "skipped" and tests["test_left_out"]["why"] == "nothing installed"
+
+
+def test_all_tests_of_a_gpu_are_in_their_room():
+    marks = re.compile(r"mark\.gpu\b")
+    own = {ROOT / "tests" / "gpu" / "conftest.py", Path(__file__)}
+    assert [
+        path for path in (ROOT / "tests").rglob("*.py") if path not in own and marks.search(path.read_text())
+    ] == []
