@@ -58,6 +58,7 @@ def compare(
             lambda n=name: [generate(inputs, **KINDS[n]) for inputs in alone],
             lambda n=name: generate(together, **KINDS[n]),
             runs=5,
+            warm=True,
             within=within,
         )
         result[name] = {

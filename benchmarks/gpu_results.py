@@ -13,7 +13,7 @@ from results_file import RESULTS, replace_section
 
 FOLDER = RESULTS.parent / "results" / "gpu"
 OPEN = "open"
-NOT_SHOWN = ("outcome", "took seconds")
+NOT_SHOWN = ("outcome", "why", "took seconds")
 
 
 def newest_two(path: Path | None = None, folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -63,7 +63,8 @@ def outcome(name: str, run: dict[str, Any]) -> str:
     entry = run.get("tests", {}).get(name)
     if entry is None:
         return OPEN
-    return _cell(", ".join([entry["outcome"], *(f"{k} {v}" for k, v in entry.items() if k not in NOT_SHOWN)]))
+    ending = entry["outcome"] + (f": {entry['why']}" if "why" in entry else "")
+    return _cell(", ".join([ending, *(f"{key} {value}" for key, value in entry.items() if key not in NOT_SHOWN)]))
 
 
 def _with_unit(key: str, value: Any) -> str:

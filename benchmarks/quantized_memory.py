@@ -12,31 +12,34 @@ from common import benchmark_main
 from device import best_device, device_peak_bytes
 from floors import NOT_MEASURED
 from full_size import ASKED, AnswerStages, Asked
-from videoglamm_hf.loading.memory_estimate import estimate_memory
+from videoglamm_hf.loading.memory_estimate import MemoryEstimate, estimate_memory
 from videoglamm_hf.loading.models import quantization_config
 from videoglamm_hf.toy import TINY_MODEL
 
 GIB = 2**30
 
 
-def measure(folder: Path, answer: Callable[[Any], Any], asked: Asked = ASKED) -> dict[str, Any]:
-    """What the device holds of the model, and holds most during `answer(model)`; beside what it held before."""
-    device, dtype = best_device(), torch.bfloat16
-    nf4 = quantization_config("nf4")
-    before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
-    model = AutoModel.from_pretrained(folder, dtype=dtype, device_map={"": device}, quantization_config=nf4).eval()
-    weights = torch.cuda.memory_allocated() - before if device.type == "cuda" else _bytes(model)
+def predict(config: Any, asked: Asked = ASKED) -> MemoryEstimate:
+    """What a model in NF4 and an answer need; at the full size a matter of a quarter of a minute."""
+    counts = {"frames": asked.frames, "objects": asked.objects, "tokens": asked.tokens}
+    return estimate_memory(config, torch.bfloat16, quantization_config("nf4"), **counts)
+
+
+def measure(folder: Path, answer: Callable[[Any], Any], predicted: MemoryEstimate) -> dict[str, Any]:
+    """What the device holds of the model, and holds most during `answer(model)`, beside what it held before."""
+    device, nf4 = best_device(), quantization_config("nf4")
+    on_cuda = device.type == "cuda"
+    before = torch.cuda.memory_allocated() if on_cuda else 0
+    options = {"dtype": torch.bfloat16, "device_map": {"": device}, "quantization_config": nf4}
+    model = AutoModel.from_pretrained(folder, **options).eval()
+    weights = torch.cuda.memory_allocated() - before if on_cuda else _bytes(model)
     _, peak = device_peak_bytes(lambda: answer(model))
-    config = type(model.config).from_pretrained(folder)
-    predicted = estimate_memory(
-        config, dtype, quantization_config("nf4"), frames=asked.frames, objects=asked.objects, tokens=asked.tokens
-    )
-    figures = {
+    return {
         "weights GiB": round(weights / GIB, 4),
         "predicted weights GiB": round(sum(predicted.weights.values()) / GIB, 4),
+        **({} if peak is None else {"peak GiB": round((peak - before) / GIB, 4)}),
         "predicted peak GiB": round(predicted.peak / GIB, 4),
     }
-    return figures | ({} if peak is None else {"peak GiB": round((peak - before) / GIB, 4)})
 
 
 def _bytes(model: torch.nn.Module) -> int:
@@ -44,9 +47,9 @@ def _bytes(model: torch.nn.Module) -> int:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    processor = AutoProcessor.from_pretrained(TINY_MODEL)
-    stages = AnswerStages(AutoModel.from_pretrained(TINY_MODEL).to(best_device()), processor, NOT_MEASURED)
-    return measure(TINY_MODEL, lambda model: stages.answer(ASKED.tokens, model=model))
+    model = AutoModel.from_pretrained(TINY_MODEL).to(best_device())
+    stages = AnswerStages(model, AutoProcessor.from_pretrained(TINY_MODEL), NOT_MEASURED)
+    return measure(TINY_MODEL, lambda other: stages.answer(ASKED.tokens, model=other), predict(model.config))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ def session(decoder: Any, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Te
         video_height=HEIGHT,
         video_width=WIDTH,
         inference_device=decoder.device,
+        inference_state_device=decoder.device,
+        video_storage_device=decoder.device,
         dtype=decoder.dtype,
     )
     for i, mask in enumerate(masks):

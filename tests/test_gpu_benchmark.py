@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import gpu  # noqa: E402
 import gpu_figures  # noqa: E402
 import gpu_results  # noqa: E402
 import results_file  # noqa: E402
@@ -192,3 +193,35 @@ def test_all_tests_of_a_gpu_are_in_their_room():
     assert [
         path for path in (ROOT / "tests").rglob("*.py") if path not in own and marks.search(path.read_text())
     ] == []
+
+
+def test_a_half_that_takes_too_long_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "HERE", tmp_path)
+    (tmp_path / "gpu_figures.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "gpu_tests.py").write_text("import sys\nsys.exit(len(sys.argv) - 1)\n")
+    assert not gpu.run_half("figures", [], limit=0.2)
+    assert gpu.run_half("tests", []) and not gpu.run_half("tests", ["--tiny"])
+
+
+@pytest.mark.parametrize("options, halves", [([], ["tests", "figures"]), (["--half", "tests"], ["tests"])])
+def test_without_a_gpu_nothing_is_written(monkeypatch, tmp_path, options, halves):
+    ran = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "run_half", lambda half, told: ran.append((half, told)) or True)
+    monkeypatch.setattr(gpu_results, "write", lambda path: pytest.fail("RESULTS.md is written"))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options, "--json", str(tmp_path / "run.json")])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 0
+    assert [half for half, _ in ran] == halves and not any("--json" in told for _, told in ran)
+
+
+def test_with_a_gpu_results_are_written_even_if_a_half_fails(monkeypatch, tmp_path):
+    written = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "run_half", lambda half, told: half == "figures" and str(tmp_path / "run.json") in told)
+    monkeypatch.setattr(gpu_results, "write", written.append)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--json", str(tmp_path / "run.json")])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 1 and written == [tmp_path / "run.json"]

@@ -11,7 +11,9 @@ LATE = "model.language_model.embed_tokens.weight"
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "options", [{}, {"return_masks": False}, {"num_beams": 2}, {"do_sample": True}, {"cache_implementation": "static"}]
+    "options",
+    [{}, {"return_masks": False}, {"num_beams": 2}, {"do_sample": True}, {"cache_implementation": "static"}],
+    ids=["masks", "words", "beams", "sampling", "static"],
 )
 def test_a_word_that_spoils_later_steps_is_noticed(trained, words, dtype, options):
     """The embedding of a word that the model says first: the step before knows nothing of it."""
