@@ -11,6 +11,7 @@ time is over; what it had found by then is in the file.
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,17 +23,25 @@ from gpu_run import header
 
 HERE = Path(__file__).resolve().parent
 HALVES = ("tests", "figures")
-# Seconds of a half; a child begins nothing in the last of them, and is ended after all of them.
-LIMIT, LAST = 240, 25
+# Seconds of a half: after the first it begins nothing any more, after the second it is asked to end, after the third
+# ended.
+LAST_BEGIN, ASKED_TO_END, ENDED = 205, 230, 240
 
 
-def run_half(half: str, options: list[str], limit: float = LIMIT) -> bool:
-    """Runs a half; False if it had to be ended or ended badly."""
+def run_half(half: str, options: list[str], limits: tuple[float, float] = (ASKED_TO_END, ENDED)) -> bool:
+    """Runs a half; False if it ended badly or had to be ended."""
     command = [sys.executable, str(HERE / f"gpu_{half}.py"), *options]
-    try:
-        return subprocess.run(command, timeout=limit).returncode == 0
-    except subprocess.TimeoutExpired:
-        print(f"{half}: ended after {limit} seconds", flush=True)
+    with subprocess.Popen(command) as child:
+        try:
+            return child.wait(limits[0]) == 0
+        except subprocess.TimeoutExpired:
+            print(f"{half}: ended after {limits[0]} seconds", flush=True)
+        # As by a person, so that it removes its temporary files.
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(limits[1] - limits[0])
+        except subprocess.TimeoutExpired:
+            child.kill()
         return False
 
 
@@ -54,8 +63,8 @@ def main() -> None:
     options = ["--tiny"] if arguments.tiny else []
     options += ["--json", str(path)] if path and (on_gpu or arguments.tiny) else []
     halves = (arguments.half,) if arguments.half else HALVES[arguments.tiny :]
-    ended = [run_half(half, [*options, "--seconds", str(LIMIT - LAST)]) for half in halves]
-    if on_gpu:
+    ended = [run_half(half, [*options, "--seconds", str(LAST_BEGIN)]) for half in halves]
+    if on_gpu and path.exists():
         gpu_results.write(path)
         print(f"{path}\n{gpu_results.RESULTS}")
     sys.exit(0 if all(ended) else 1)

@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options = [*map(str, arguments.paths or [TESTS]), "-m", "gpu", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     if not arguments.tiny and not torch.cuda.is_available():
-        pytest.main([*options, "--collect-only", "-p", "no:terminal"], plugins=[Names()])
+        pytest.main([*options, "--collect-only", "-s", "-p", "no:terminal"], plugins=[Names()])
         return
     if arguments.tiny:
         os.environ["VIDEOGLAMM_GPU_TESTS_ON_CPU"] = "1"

@@ -16,6 +16,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import gpu  # noqa: E402
 import gpu_figures  # noqa: E402
 import gpu_results  # noqa: E402
+import gpu_tests  # noqa: E402
 import results_file  # noqa: E402
 from floors import Floors  # noqa: E402
 from gpu_figures import FIGURES, Figure  # noqa: E402
@@ -128,8 +129,8 @@ def test_what_is_in_the_results_is_what_the_files_say():
     )
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_figures_are_skipped_by_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["gpu_figures.py", "--json", str(tmp_path / "run.json")])
     gpu_figures.main()
     printed = capsys.readouterr().out.splitlines()
@@ -163,7 +164,8 @@ def test_all_tiny_figures_are_measured(tmp_path):
     assert {name: entry for name, entry in figures.items() if "failed" in entry or "not run" in entry} == {}
 
 
-def test_tests_are_noted_by_name_and_outcome(tmp_path):
+@pytest.fixture
+def some_tests(tmp_path):
     (tmp_path / "gpu").mkdir()
     (tmp_path / "gpu" / "test_some.py").write_text(
         "import pytest\n"
@@ -172,19 +174,30 @@ def test_tests_are_noted_by_name_and_outcome(tmp_path):
         "def test_wrong():\n    assert 1 == 2, 'not so'\n"
         "def test_left_out():\n    pytest.skip('nothing installed')\n"
     )
-    found = tmp_path / "run.json"
-    command = [sys.executable, BENCHMARKS / "gpu_tests.py", tmp_path / "gpu"]
-    if not torch.cuda.is_available():
-        done = subprocess.run([*command, "--json", found], capture_output=True, text=True)
-        names = [f"skipped, needs a CUDA device: test_some.py::test_{name}" for name in ("right", "wrong", "left_out")]
-        assert done.returncode == 0 and done.stdout.splitlines() == names and not found.exists()
-    done = subprocess.run([*command, "--tiny", "--json", found], capture_output=True, text=True)
+    return tmp_path / "gpu"
+
+
+def test_tests_are_noted_by_name_and_outcome(monkeypatch, some_tests, tmp_path):
+    monkeypatch.setenv("VIDEOGLAMM_GPU_TESTS_ON_CPU", "1")
+    monkeypatch.setattr(sys, "argv", ["gpu_tests.py", str(some_tests), "--tiny", "--json", str(tmp_path / "run.json")])
+    with pytest.raises(SystemExit) as ended:
+        gpu_tests.main()
     # One of them failed.
-    assert done.returncode == 1, done.stderr
-    tests = {name.partition("::")[2]: entry for name, entry in read(found)["tests"].items()}
-    assert tests["test_right"]["outcome"] == "passed" and tests["test_right"]["least IoU"] == 0.98
-    assert tests["test_wrong"]["outcome"] == "failed" and "not so" in tests["test_wrong"]["why"]
-    assert tests["test_left_out"]["outcome"] == "skipped" and tests["test_left_out"]["why"] == "nothing installed"
+    assert ended.value.code == 1
+    tests = read(tmp_path / "run.json")["tests"]
+    right, wrong, left_out = (tests[f"test_some.py::test_{name}"] for name in ("right", "wrong", "left_out"))
+    assert right["outcome"] == "passed" and right["least IoU"] == 0.98
+    assert wrong["outcome"] == "failed" and "not so" in wrong["why"]
+    assert left_out["outcome"] == "skipped" and left_out["why"] == "nothing installed"
+
+
+def test_without_a_gpu_tests_are_skipped_by_name(monkeypatch, capsys, some_tests, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu_tests.py", str(some_tests), "--json", str(tmp_path / "run.json")])
+    gpu_tests.main()
+    names = [f"skipped, needs a CUDA device: test_some.py::test_{name}" for name in ("right", "wrong", "left_out")]
+    assert capsys.readouterr().out.splitlines() == names
+    assert not (tmp_path / "run.json").exists()
 
 
 def test_all_tests_of_a_gpu_are_in_their_room():
@@ -197,9 +210,10 @@ def test_all_tests_of_a_gpu_are_in_their_room():
 
 def test_a_half_that_takes_too_long_is_ended(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "HERE", tmp_path)
-    (tmp_path / "gpu_figures.py").write_text("import time\ntime.sleep(60)\n")
+    stubborn = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)\n"
+    (tmp_path / "gpu_figures.py").write_text(stubborn)
     (tmp_path / "gpu_tests.py").write_text("import sys\nsys.exit(len(sys.argv) - 1)\n")
-    assert not gpu.run_half("figures", [], limit=0.2)
+    assert not gpu.run_half("figures", [], limits=(0.3, 0.4))
     assert gpu.run_half("tests", []) and not gpu.run_half("tests", ["--tiny"])
 
 
@@ -218,6 +232,7 @@ def test_without_a_gpu_nothing_is_written(monkeypatch, tmp_path, options, halves
 
 def test_with_a_gpu_results_are_written_even_if_a_half_fails(monkeypatch, tmp_path):
     written = []
+    (tmp_path / "run.json").write_text("{}")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(gpu, "run_half", lambda half, told: half == "figures" and str(tmp_path / "run.json") in told)
     monkeypatch.setattr(gpu_results, "write", written.append)
