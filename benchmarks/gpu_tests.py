@@ -58,8 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options = [*map(str, arguments.paths or [TESTS]), "-m", "gpu", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     if not arguments.tiny and not torch.cuda.is_available():
-        pytest.main([*options, "--collect-only", "-s", "-p", "no:terminal"], plugins=[Names()])
-        return
+        sys.exit(pytest.main([*options, "--collect-only", "-s", "-p", "no:terminal"], plugins=[Names()]))
     if arguments.tiny:
         os.environ["VIDEOGLAMM_GPU_TESTS_ON_CPU"] = "1"
     record = Record(arguments.json, "tests", header(tiny=arguments.tiny), arguments.seconds)
