@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                 both halves; one JSON in results/gpu, and the GPU part of RESULTS.md
     python benchmarks/gpu.py --half tests    one of them; the JSON keeps what it has of the other
+    python benchmarks/gpu.py --only batch    figures of that name; the JSON keeps the others
     python benchmarks/gpu.py --tiny          tries the figures' code on a CPU, on the small model; writes nothing else
                                              than `--json FILE`
 
@@ -55,6 +56,7 @@ def default_json() -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=HALVES, help="only this one (default: both; of --tiny, the figures)")
+    parser.add_argument("--only", metavar="NAME", help="only the figures that have this in their names")
     parser.add_argument("--tiny", action="store_true", help="the small model on a CPU, to try the code")
     parser.add_argument("--json", type=Path, help="file of the run (default: by device and day, in results/gpu)")
     arguments = parser.parse_args()
@@ -62,7 +64,9 @@ def main() -> None:
     path = arguments.json or (default_json() if on_gpu else None)
     options = ["--tiny"] if arguments.tiny else []
     options += ["--json", str(path)] if path and (on_gpu or arguments.tiny) else []
-    halves = (arguments.half,) if arguments.half else HALVES[arguments.tiny :]
+    options += ["--only", arguments.only] if arguments.only else []
+    half = "figures" if arguments.only else arguments.half
+    halves = (half,) if half else HALVES[arguments.tiny :]
     ended = [run_half(half, [*options, "--seconds", str(LAST_BEGIN)]) for half in halves]
     if on_gpu and path.exists():
         gpu_results.write(path)

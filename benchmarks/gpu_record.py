@@ -19,20 +19,28 @@ class Record:
 
     Args:
         path: The JSON file. What it holds of the other half stays, if it is of the same device; None keeps nothing.
-        half: Name of the half; what the file held of it is forgotten.
+        half: Name of the half; what the file held of it is forgotten, unless `keep` says otherwise.
         header: What is true of the whole run: device, date, versions.
         limit: Seconds after which nothing is begun any more.
+        keep: Replace entry by entry.
     """
 
-    def __init__(self, path: Path | None, half: str, header: dict[str, Any], limit: float = float("inf")) -> None:
-        self.path, self.half = path, half
-        self.entries: dict[str, dict[str, Any]] = {}
+    def __init__(
+        self,
+        path: Path | None,
+        half: str,
+        header: dict[str, Any],
+        limit: float = float("inf"),
+        keep: bool = False,
+    ) -> None:
+        self.path = path
         self.started, self.limit = time.monotonic(), limit
         kept = {}
         if path is not None and path.exists():
             kept = json.loads(path.read_text())
         if kept.get("device") != header["device"]:
             kept = {}
+        self.entries: dict[str, dict[str, Any]] = kept.get(half, {}) if keep else {}
         self.contents = kept | header | {half: self.entries}
         self._write()
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.gpu.answers import FLOAT32, agreement, answer, clips, inputs_of, samples
+from tests.gpu.answers import FLOAT32, GREEDY, agreement, answer, clips, inputs_of, samples
 from videoglamm_hf.mask_overlap import mask_iou
 
 
@@ -35,9 +35,7 @@ class Heard:
 def test_words_and_masks_are_streamed(on_device, words):
     heard, shown = Heard(), []
     inputs = inputs_of(on_device, words, clips()[0])
-    output = on_device.generate(
-        **inputs, max_new_tokens=48, do_sample=False, streamer=heard, mask_callback=shown.append
-    )
+    output = on_device.generate(**inputs, **GREEDY, streamer=heard, mask_callback=shown.append)
     assert heard.ended and heard.ids == output.sequences[0].tolist()
     assert [one.frame_index for one in shown] == list(range(output.masks[0].shape[1]))
     assert torch.equal(torch.stack([one.masks for one in shown], dim=1), output.masks[0])

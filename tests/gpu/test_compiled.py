@@ -23,7 +23,7 @@ def decoding(device):
         config = CompileConfig(mode="default")
         # What it does on accelerators alone unless told so.
         config._compile_all_devices = True
-    return {"cache_implementation": "static", "compile_config": config}
+    return {"cache_implementation": "static", "compile_config": config, "disable_compile": False}
 
 
 def graphs() -> int:
@@ -51,3 +51,20 @@ def test_asked_again_nothing_is_compiled_again(trained, words, decoding):
     again = answered(model, words, clips()[:1], **decoding)
     assert graphs() == before
     assert again.texts == first.texts and torch.equal(again.masks[0], first.masks[0])
+
+
+def test_by_default_it_is_compiled_once(trained, words, expected, cuda):
+    """At the second answer, for questions of about one length."""
+    model, counts = trained(), []
+    for number in (0, 0, 1, 2):
+        found = answered(model, words, clips()[number : number + 1], disable_compile=False)
+        assert found.texts == expected().texts[number : number + 1]
+        counts.append(graphs())
+    assert counts[0] < counts[1] == counts[2] == counts[3]
+
+
+def test_compiled_vision_answers_agree(trained, agrees, device):
+    model, before = trained(), graphs()
+    model.compile_vision(**({"backend": "eager"} if device.type == "cpu" else {}))
+    agrees(model, *FLOAT32, first=1)
+    assert graphs() > before

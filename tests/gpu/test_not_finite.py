@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.gpu.answers import clips, inputs_of
+from tests.gpu.answers import GREEDY, clips, inputs_of
 from videoglamm_hf import CheckpointError, InputError
 
 LATE = "model.language_model.embed_tokens.weight"
@@ -32,7 +32,7 @@ def test_a_weight_is_named(trained, words, weight):
     with torch.no_grad():
         model.get_parameter(weight).fill_(float("nan"))
     with pytest.raises(CheckpointError, match=f"weight {weight} holds NaN"):
-        model.generate(**inputs_of(model, words, clips()[0]), max_new_tokens=48, do_sample=False)
+        model.generate(**inputs_of(model, words, clips()[0]), **GREEDY)
 
 
 def test_an_input_is_named(on_device, words):
