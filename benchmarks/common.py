@@ -74,15 +74,21 @@ def tiny_model(image_size: int = 256, **options: Any) -> tuple[Any, Any]:
         config = json.loads(TINY_CONFIG.read_text())
         config["grounding_config"]["image_size"] = image_size
         convert_videoglamm(original, converted, clip=original / "clip", config=config, progress=False)
-        model = AutoModel.from_pretrained(converted, **options).to(best_device()).eval()
-        return model, AutoProcessor.from_pretrained(converted)
+        model = AutoModel.from_pretrained(converted, **options)
+        return for_inference(model), AutoProcessor.from_pretrained(converted)
 
 
 def small_decoder() -> VideoGlammPixelDecoder:
     """A pixel decoder with random weights that takes frames of 96 pixels."""
     torch.manual_seed(0)
     config = VideoGlammConfig(grounding_config=SMALL_DECODER).grounding_config
-    return VideoGlammPixelDecoder(config).to(best_device()).eval()
+    return for_inference(VideoGlammPixelDecoder(config))
+
+
+def for_inference(model: Any) -> Any:
+    """A model on the device that is measured. Frozen, for torch counts no operations where a weight that trains is a
+    module's input and no gradients are wanted."""
+    return model.to(best_device()).eval().requires_grad_(False)
 
 
 def seconds(function: Callable[[], Any]) -> float:

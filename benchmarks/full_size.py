@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from common import ForceTokens, benchmark_main, frames, median_seconds, tiny_model
+from common import ForceTokens, benchmark_main, for_inference, frames, median_seconds, tiny_model
 from device import best_device
 from floors import Floors, measured_floors, stage
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
@@ -43,7 +43,7 @@ def full_size() -> tuple[Any, Any]:
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device(best_device()):
-            model = VideoGlammForGroundedGeneration(config).eval()
+            model = for_inference(VideoGlammForGroundedGeneration(config))
     finally:
         torch.set_default_dtype(torch.float32)
     processor = VideoGlammProcessor.for_config(config, processor.tokenizer, chat_template=processor.chat_template)

@@ -25,7 +25,7 @@ import second_question
 import start
 import tracking
 import training_step
-from device import best_device
+from common import for_inference
 from floors import Floors, measured_floors
 from gpu_record import Record
 from gpu_run import add_options, header, skipped
@@ -54,7 +54,7 @@ class Bench:
     def loaded(self) -> tuple[Any, Any]:
         if not self.tiny:
             return full_size.full_size()
-        model = AutoModel.from_pretrained(TINY_MODEL, dtype=torch.float32).to(best_device()).eval()
+        model = for_inference(AutoModel.from_pretrained(TINY_MODEL, dtype=torch.float32))
         return model, AutoProcessor.from_pretrained(TINY_MODEL)
 
     @cached_property
