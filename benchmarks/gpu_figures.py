@@ -74,7 +74,8 @@ class Bench:
 
     @cached_property
     def answer(self) -> full_size.AnswerStages:
-        return full_size.AnswerStages(*self.loaded, self.floors, within=self.within)
+        asked = full_size.Asked(tokens=20) if self.tiny else full_size.ASKED
+        return full_size.AnswerStages(*self.loaded, self.floors, asked, self.within)
 
     @cached_property
     def clip(self) -> Any:
