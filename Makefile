@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo environments test test-slow test-oldest test-newest parity fuzz bench quality style clean
+.PHONY: demo environments test test-slow test-oldest test-newest parity fuzz bench gpu quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -67,6 +67,11 @@ fuzz: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(PY) benchmarks/run_all.py
+
+# The tests marked gpu and the figures of benchmarks/gpu.py, four minutes each: `make gpu`, `make gpu HALF=tests`. Without a
+# GPU it names what is skipped.
+gpu: $(VENV)/.installed
+	$(PY) benchmarks/gpu.py $(if $(HALF),--half $(HALF))
 
 quality: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from common import benchmark_main, flops
+from common import benchmark_main
+from floors import flops
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration
 from videoglamm_hf.pixel_decoder import (
     decode_first_frame,

@@ -1,6 +1,7 @@
 """Four questions about four videos in one call, against four calls."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +11,17 @@ from common import ForceTokens, benchmark_main, frames, paired, tiny_model
 QUESTIONS = ("Can you segment the disc?", "What moves here?", "Where is the blue one?", "And the red one?")
 
 
-def compare(image_size: int) -> dict[str, Any]:
-    """Both sides with a pixel decoder of this image size."""
-    model, processor = tiny_model(image_size)
+KINDS = {"words and masks": {}, "words only": {"return_masks": False}}
+
+
+def compare(
+    model: Any,
+    processor: Any,
+    kinds: Sequence[str] = tuple(KINDS),
+    tokens: int = 64,
+    within: float | None = None,
+) -> dict[str, Any]:
+    """Both sides for each of some of `KINDS`, with answers of so many tokens."""
     conversations = [
         [
             {
@@ -35,7 +44,7 @@ def compare(image_size: int) -> dict[str, Any]:
     def generate(inputs: Any, **options: Any) -> Any:
         forced = [ForceTokens({3: model.config.seg_token_id}, inputs["input_ids"].shape[1])]
         return model.generate(
-            **inputs, max_new_tokens=64, min_new_tokens=64, do_sample=False, logits_processor=forced, **options
+            **inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, logits_processor=forced, **options
         )
 
     batch = generate(together)
@@ -44,11 +53,13 @@ def compare(image_size: int) -> dict[str, Any]:
         for i, one in enumerate(map(generate, alone))
     )
     result: dict[str, Any] = {"same tokens": same}
-    for name, options in (("words and masks", {}), ("words only", {"return_masks": False})):
+    for name in kinds:
         four, one, ratio = paired(
-            lambda o=options: [generate(inputs, **o) for inputs in alone],
-            lambda o=options: generate(together, **o),
+            lambda n=name: [generate(inputs, **KINDS[n]) for inputs in alone],
+            lambda n=name: generate(together, **KINDS[n]),
             runs=5,
+            warm=True,
+            within=within,
         )
         result[name] = {
             "four calls seconds": round(four, 2),
@@ -59,7 +70,7 @@ def compare(image_size: int) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {f"{size} px": compare(size) for size in (256, 96)}
+    return {f"{size} px": compare(*tiny_model(size)) for size in (256, 96)}
 
 
 if __name__ == "__main__":

@@ -2,23 +2,21 @@
 
 import argparse
 import json
-import os
-import platform
 import re
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, AutoProcessor, LogitsProcessor, logging
 
+from device import best_device, device_name, synchronize
 from videoglamm_hf import VideoGlammConfig
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
@@ -76,24 +74,21 @@ def tiny_model(image_size: int = 256, **options: Any) -> tuple[Any, Any]:
         config = json.loads(TINY_CONFIG.read_text())
         config["grounding_config"]["image_size"] = image_size
         convert_videoglamm(original, converted, clip=original / "clip", config=config, progress=False)
-        model = AutoModel.from_pretrained(converted, **options).to(best_device()).eval()
-        return model, AutoProcessor.from_pretrained(converted)
+        model = AutoModel.from_pretrained(converted, **options)
+        return for_inference(model), AutoProcessor.from_pretrained(converted)
 
 
 def small_decoder() -> VideoGlammPixelDecoder:
     """A pixel decoder with random weights that takes frames of 96 pixels."""
     torch.manual_seed(0)
     config = VideoGlammConfig(grounding_config=SMALL_DECODER).grounding_config
-    return VideoGlammPixelDecoder(config).to(best_device()).eval()
+    return for_inference(VideoGlammPixelDecoder(config))
 
 
-def best_device() -> torch.device:
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-
-
-def synchronize() -> None:
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
+def for_inference(model: Any) -> Any:
+    """A model on the device that is measured. Frozen, for torch counts no operations where a weight that trains is a
+    module's input and no gradients are wanted."""
+    return model.to(best_device()).eval().requires_grad_(False)
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -104,35 +99,36 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1) -> float:
+def rounds(runs: int, within: float | None = None) -> Iterator[None]:
+    """So many turns, or as many as fit into `within` seconds by how long the first ones took, at least one."""
+    start = time.perf_counter()
+    for done in range(runs):
+        spent = time.perf_counter() - start
+        if within is not None and done and spent * (done + 1) / done > within:
+            return
+        yield
+
+
+def median_seconds(function: Callable[[], Any], runs: int = 3, warm_up: int = 1, within: float | None = None) -> float:
     for _ in range(warm_up):
         function()
-    return statistics.median(seconds(function) for _ in range(runs))
+    return statistics.median(seconds(function) for _ in rounds(runs, within))
 
 
 def paired(
-    first: Callable[[], Any], second: Callable[[], Any], runs: int = 3, warm: bool = False
+    first: Callable[[], Any],
+    second: Callable[[], Any],
+    runs: int = 3,
+    warm: bool = False,
+    within: float | None = None,
 ) -> tuple[float, float, float]:
     """Medians of both sides and of the ratio first / second, run in turn so that drift hits both alike. `warm` says
     that both have run before."""
     if not warm:
         first(), second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
+    pairs = [(seconds(first), seconds(second)) for _ in rounds(runs, within)]
     ratios = [a / b for a, b in pairs]
     return (*(statistics.median(side) for side in zip(*pairs, strict=True)), statistics.median(ratios))
-
-
-def flops(function: Callable[[], Any]) -> int:
-    """Floating-point operations of the matrix products, convolutions and attention in one run."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
-
-
-def matrix_flops_per_second(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
-    """What this device reaches on one large matrix product, the best of several."""
-    a, b = (torch.randn(size, size, device=best_device()).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(seconds(lambda: a @ b) for _ in range(12))
 
 
 def peak_bytes() -> int:
@@ -141,12 +137,6 @@ def peak_bytes() -> int:
     if status.exists():
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def device_name() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
 
 
 def benchmark_main(

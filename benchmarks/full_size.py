@@ -1,34 +1,38 @@
 """The full-size architecture with random weights in bfloat16, stage by stage, against the device's own floor.
 
-The floor of a stage is its arithmetic at the rate of one large matrix product; that of a decoding step is the
-bytes of the language model's weights at the rate of a large copy. Both rates are measured in the same run. Needs
-an accelerator of about 24 GB; `--tiny` runs the same code on the parity tests' architecture, anywhere.
+Needs an accelerator of about 24 GB; `--tiny` runs the same code on the parity tests' architecture, anywhere.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from common import (
-    ForceTokens,
-    benchmark_main,
-    best_device,
-    flops,
-    frames,
-    matrix_flops_per_second,
-    median_seconds,
-    seconds,
-    tiny_model,
-)
+from common import ForceTokens, benchmark_main, for_inference, frames, median_seconds, tiny_model
+from device import best_device
+from floors import Floors, measured_floors, stage
 from videoglamm_hf import VideoGlammConfig, VideoGlammForGroundedGeneration, VideoGlammProcessor
 from videoglamm_hf.image_streams import normalize_grounding_frames
 from videoglamm_hf.pixel_decoder import encode_frames
 from videoglamm_hf.tracking import Tracker, TrackingOptions
 
-NUM_FRAMES, NUM_TOKENS, NUM_OBJECTS = 16, 64, 2
-HEIGHT, WIDTH = 720, 1280
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The video and the answer that is measured."""
+
+    frames: int = 16
+    height: int = 720
+    width: int = 1280
+    objects: int = 2
+    tokens: int = 64
+
+
+ASKED = Asked()
 
 
 def full_size() -> tuple[Any, Any]:
@@ -37,105 +41,129 @@ def full_size() -> tuple[Any, Any]:
     ids = {name: getattr(tiny.config, name) for name in ("seg_token_id", "image_token_id", "video_token_id")}
     config = VideoGlammConfig(**ids)
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device(best_device()):
-        model = VideoGlammForGroundedGeneration(config).eval()
-    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device(best_device()):
+            model = for_inference(VideoGlammForGroundedGeneration(config))
+    finally:
+        torch.set_default_dtype(torch.float32)
     processor = VideoGlammProcessor.for_config(config, processor.tokenizer, chat_template=processor.chat_template)
     return model, processor
 
 
-def copied_bytes_per_second(megabytes: int = 1024) -> float:
-    """What this device reads and writes in one large copy."""
-    source = torch.empty(megabytes * 2**20, dtype=torch.uint8, device=best_device())
-    target = torch.empty_like(source)
-    return 2 * source.numel() / min(seconds(lambda: target.copy_(source)) for _ in range(8))
+class AnswerStages:
+    """One question about one video; each method measures a stage of its answer.
+
+    Args:
+        model, processor: Whose stages these are.
+        floors: Of the device, in the model's dtype.
+        within: Seconds that the repetitions of one measurement may take; None repeats `RUNS` times.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: Any, processor: Any, floors: Floors, asked: Asked = ASKED, within: float | None = None):
+        self.model, self.floors, self.asked, self.within = model, floors, asked, within
+        content = [
+            {"type": "video", "video": frames(asked.frames, asked.height // 4, asked.width // 4)},
+            {"type": "text", "text": "Can you segment the disc and the square?"},
+        ]
+        self.inputs = processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True
+        ).to(model.device)
+        self.inputs["original_sizes"] = torch.tensor([[asked.height, asked.width]])
+        names = ("pixel_values_videos", "temporal_pixel_values_videos")
+        self.pixels = {name: self.inputs[name].to(model.dtype) for name in names}
+        self.frames = self.inputs["grounding_frames"][0].to(model.device)
+        self.prompt_tokens = self.inputs["input_ids"].shape[1]
+
+    @torch.inference_mode()
+    def answer(self, tokens: int, model: Any = None, **options: Any) -> Any:
+        """An answer of so many tokens, which names an object in every eighth; by another model, if one is given."""
+        forced = {8 * (i + 1): self.model.config.seg_token_id for i in range(self.asked.objects)}
+        return (model or self.model).generate(
+            **self.inputs,
+            max_new_tokens=tokens,
+            min_new_tokens=tokens,
+            do_sample=False,
+            logits_processor=[ForceTokens(forced, self.prompt_tokens)],
+            **options,
+        )
+
+    def spatial_tower(self) -> dict[str, Any]:
+        return self._stage(lambda: self.model.model._spatial_patches(self.pixels["pixel_values_videos"][0]))
+
+    def towers(self) -> dict[str, Any]:
+        return self._stage(lambda: self.model.get_video_features(**self.pixels))
+
+    @torch.inference_mode()
+    def prefill(self) -> dict[str, Any]:
+        seen = self.model.get_video_features(**self.pixels).pooler_output
+        embeds = self.model.model.embed_inputs(self.inputs["input_ids"], video_features=seen)
+        return self._stage(lambda: self.model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1))
+
+    def token(self, cache: str | None) -> dict[str, Any]:
+        """A further token, with a cache of transformers by its name; None leaves the choice to `generate`."""
+        options = {"return_masks": False} | ({"cache_implementation": cache} if cache else {})
+        few, many = (
+            median_seconds(lambda n=n: self.answer(n, **options), runs=RUNS, within=self.within)
+            for n in (1, self.asked.tokens)
+        )
+        read = [*self.model.model.language_model.layers.parameters(), self.model.lm_head.weight]
+        floor = self.floors.of_reading(sum(weight.nbytes for weight in read))
+        return stage((many - few) / (self.asked.tokens - 1), floor)
+
+    def image_encoder(self) -> dict[str, Any]:
+        decoder, size = self.model.pixel_decoder, self.model.config.grounding_batch_size
+        normal = normalize_grounding_frames(self.frames, decoder.image_size, decoder.dtype)
+        return self._stage(lambda: [encode_frames(decoder, some) for some in normal.split(size)])
+
+    def masks(self) -> dict[str, Any]:
+        channels = self.model.seg_projection.linear_2.out_features
+        prompts = torch.randn(self.asked.objects, channels, device=self.model.device, dtype=self.model.dtype)
+        sizes = [(self.asked.height, self.asked.width)]
+        return self._stage(
+            lambda: list(
+                Tracker(self.model.pixel_decoder, [prompts], [self.frames], TrackingOptions()).masks(sizes),
+            )
+        )
+
+    def whole_answer(self) -> dict[str, Any]:
+        taken = median_seconds(lambda: self.answer(self.asked.tokens), runs=RUNS, within=self.within)
+        return {"ms": round(1e3 * taken, 1)}
+
+    @torch.inference_mode()
+    def _stage(self, function: Callable[[], Any]) -> dict[str, Any]:
+        floor = self.floors.of_arithmetic(function)
+        return stage(median_seconds(function, runs=RUNS, within=self.within), floor)
 
 
-@torch.inference_mode()
+STAGES: dict[str, Callable[[AnswerStages], dict[str, Any]]] = {
+    "spatial tower": AnswerStages.spatial_tower,
+    "both towers and projectors": AnswerStages.towers,
+    "prefill": AnswerStages.prefill,
+    "a token, dynamic cache": lambda stages: stages.token("dynamic"),
+    "a token, static cache, compiled": lambda stages: stages.token("static"),
+    "a token, default": lambda stages: stages.token(None),
+    f"image encoder, {ASKED.frames} frames": AnswerStages.image_encoder,
+    f"masks, {ASKED.objects} objects, {ASKED.frames} frames, encoder included": AnswerStages.masks,
+    "whole answer": AnswerStages.whole_answer,
+}
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     model, processor = tiny_model() if arguments.tiny else full_size()
-    decoder, language_model = model.pixel_decoder, model.model.language_model
-    on_cuda = model.device.type == "cuda"
-    rate = matrix_flops_per_second(model.dtype, size=1024 if arguments.tiny else 8192)
-    bandwidth = copied_bytes_per_second(64 if arguments.tiny else 4096)
-    content = [
-        {"type": "video", "video": frames(NUM_FRAMES, HEIGHT // 4, WIDTH // 4)},
-        {"type": "text", "text": "Can you segment the disc and the square?"},
-    ]
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True
-    ).to(model.device)
-    sizes = torch.tensor([[HEIGHT, WIDTH]])
-    length = inputs["input_ids"].shape[1]
+    floors = measured_floors(model.dtype)
+    stages = AnswerStages(model, processor, floors)
     result: dict[str, Any] = {
         "weights": "tiny" if arguments.tiny else "full size, random",
         "dtype": str(model.dtype),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "prompt tokens": length,
-        "TFLOP/s of a matrix product": round(rate / 1e12, 2),
-        "GB/s of a copy": round(bandwidth / 1e9, 1),
+        "prompt tokens": stages.prompt_tokens,
+        **floors.figures(),
     }
-    stages: dict[str, dict[str, float]] = {}
-
-    def stage(name: str, function: Callable[[], Any], floor: float | None = None) -> None:
-        floor = flops(function) / rate if floor is None else floor
-        taken = median_seconds(function, runs=5)
-        stages[name] = {
-            "ms": round(1e3 * taken, 2),
-            "floor ms": round(1e3 * floor, 2),
-            "floor / time": round(floor / taken, 3),
-        }
-
-    pixels = {name: inputs[name].to(model.dtype) for name in ("pixel_values_videos", "temporal_pixel_values_videos")}
-    stage("spatial tower", lambda: model.model._spatial_patches(pixels["pixel_values_videos"][0]))
-    stage("both towers, projectors", lambda: model.get_video_features(**pixels).pooler_output)
-    embeds = model.model.embed_inputs(
-        inputs["input_ids"], video_features=model.get_video_features(**pixels).pooler_output
-    )
-    stage("prefill", lambda: model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1))
-
-    def answer(tokens: int, **options: Any) -> Any:
-        forced = {8 * (i + 1): model.config.seg_token_id for i in range(NUM_OBJECTS)}
-        return model.generate(
-            **{**inputs, "original_sizes": sizes},
-            max_new_tokens=tokens,
-            min_new_tokens=tokens,
-            do_sample=False,
-            logits_processor=[ForceTokens(forced, length)],
-            **options,
-        )
-
-    weights = sum(p.numel() * p.element_size() for p in [*language_model.layers.parameters(), model.lm_head.weight])
-    for cache in ("dynamic", "static") if on_cuda else ("dynamic",):
-        options = {"return_masks": False, "cache_implementation": cache}
-        few = median_seconds(lambda o=options: answer(1, **o), runs=3)
-        many = median_seconds(lambda o=options: answer(NUM_TOKENS, **o), runs=3)
-        step = (many - few) / (NUM_TOKENS - 1)
-        stages[f"decode, per token, {cache} cache"] = {
-            "ms": round(1e3 * step, 2),
-            "floor ms": round(1e3 * weights / bandwidth, 2),
-            "floor / time": round(weights / bandwidth / step, 3),
-        }
-    resized = inputs["grounding_frames"][0].to(model.device)
-    normal = normalize_grounding_frames(resized, decoder.image_size, decoder.dtype)
-    size = model.config.grounding_batch_size
-    stage(
-        f"image encoder, {NUM_FRAMES} frames",
-        lambda: [encode_frames(decoder, normal[t : t + size]) for t in range(0, NUM_FRAMES, size)],
-    )
-    prompts = torch.randn(
-        NUM_OBJECTS, model.seg_projection.linear_2.out_features, device=model.device, dtype=model.dtype
-    )
-    stage(
-        f"masks, {NUM_OBJECTS} objects, {NUM_FRAMES} frames (with the image encoder)",
-        lambda: list(Tracker(decoder, [prompts], [resized], TrackingOptions()).masks([(HEIGHT, WIDTH)])),
-    )
-    if on_cuda:
-        torch.cuda.reset_peak_memory_stats()
-    result["whole answer seconds"] = round(median_seconds(lambda: answer(NUM_TOKENS), runs=3), 3)
-    if on_cuda:
-        result["peak memory GB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return result | {"stages": stages}
+    # What transformers compiles, it compiles on an accelerator.
+    on_cpu = model.device.type == "cpu"
+    measured = {name: measure for name, measure in STAGES.items() if not (on_cpu and name.endswith("compiled"))}
+    return result | {"stages": {name: measure(stages) for name, measure in measured.items()}}
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoProcessor
 
-from common import TINY_CONFIG, ForceTokens, benchmark_main, best_device, frames
+from common import TINY_CONFIG, ForceTokens, benchmark_main, frames
+from device import best_device
 from tests.tiny_checkpoint import write_original
 from videoglamm_hf.conversion import convert_videoglamm
 from videoglamm_hf.mask_overlap import mask_iou

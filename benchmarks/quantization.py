@@ -10,7 +10,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoProcessor
 
-from common import benchmark_main, best_device
+from common import benchmark_main
+from device import best_device
 from videoglamm_hf.loading.memory_estimate import weight_bytes
 from videoglamm_hf.loading.models import quantization_config
 from videoglamm_hf.toy import TINY_MODEL

@@ -1,21 +1,22 @@
-"""Runs every benchmark, keeps its figures under `results/`, and writes them into RESULTS.md.
+"""Runs every benchmark on the CPU, keeps its figures under `results/cpu`, and writes them into RESULTS.md.
 
-RESULTS.md has one marked section per device, which is replaced; what is written around it stays.
+What a GPU does, `gpu.py` measures.
 """
 
 import json
-import re
+import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-import torch
+from results_file import RESULTS, replace_section
 
-HERE = Path(__file__).parent
+HERE = RESULTS.parent
+FOLDER = HERE / "results" / "cpu"
 SCRIPTS = (
     "answer",
+    "full_size",
     "tracking",
     "long_video",
     "batching",
@@ -26,6 +27,7 @@ SCRIPTS = (
     "cached_features",
     "quantization",
 )
+OPTIONS = {"full_size": ["--tiny"]}
 
 
 def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -38,6 +40,11 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("answer, 16 tokens, against recomputing all", f"{answer['16 tokens']['speed-up']}x", ""),
         ("answer, 64 tokens, against recomputing all", f"{answer['64 tokens']['speed-up']}x", ">= 30x"),
         ("a further token / the first", f"{100 * answer['slope / first token']:.1f} %", "< 5 %"),
+    ]
+    found += [
+        (f"{name}, 256 px: share of the floor", f"{100 * seen['floor / time']:.2g} %", "")
+        for name, seen in figures["full_size"]["stages"].items()
+        if "floor / time" in seen
     ]
     targets = {1: ">= 1.0x", 8: ">= 2x", 16: ">= 2.5x"}
     for name in ("small decoder", "tiny golden decoder"):
@@ -109,35 +116,29 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def write_results(figures: dict[str, Any], minutes: float) -> None:
-    """Replaces this kind of device's section of RESULTS.md."""
-    kind = "gpu" if torch.cuda.is_available() else "cpu"
+    """Replaces the CPU's section of RESULTS.md."""
     first = figures["answer"]
     lines = [f"Device: {first['device']}. Date: {first['date']}. torch {first['torch']}. {minutes:.0f} minutes.", ""]
     lines += ["| what | seen | target |", "|---|---|---|"]
     lines += [f"| {what} | {seen} | {target or '-'} |" for what, seen, target in rows(figures)]
-    path = HERE / "RESULTS.md"
-    begin, end = f"<!-- {kind} figures -->", f"<!-- end of {kind} figures -->"
-    replaced, count = re.subn(
-        f"{begin}.*?{end}", lambda _: "\n".join([begin, *lines, end]), path.read_text(), flags=re.DOTALL
-    )
-    if not count:
-        raise SystemExit(f"{path} has no section {begin!r} ... {end!r}.")
-    path.write_text(replaced)
+    replace_section("cpu", lines)
 
 
 def main() -> None:
-    kind = "gpu" if torch.cuda.is_available() else "cpu"
-    folder = HERE / "results" / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    scripts = (*SCRIPTS, "full_size") if kind == "gpu" else SCRIPTS
+    FOLDER.mkdir(parents=True, exist_ok=True)
     start, figures = time.monotonic(), {}
-    for number, name in enumerate(scripts, start=1):
-        print(f"[{number}/{len(scripts)}] {name}", flush=True)
-        path = folder / f"{name}.json"
-        subprocess.run([sys.executable, HERE / f"{name}.py", "--json", path], check=True, stdout=subprocess.DEVNULL)
+    for number, name in enumerate(SCRIPTS, start=1):
+        print(f"[{number}/{len(SCRIPTS)}] {name}", flush=True)
+        path = FOLDER / f"{name}.json"
+        subprocess.run(
+            [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ()), "--json", path],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        )
         figures[name] = json.loads(path.read_text())
     write_results(figures, (time.monotonic() - start) / 60)
-    print((HERE / "RESULTS.md").read_text())
+    print(RESULTS.read_text())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ that of a fresh process for each length.
 """
 
 import argparse
+import copy
 import json
 import subprocess
 import sys
@@ -14,18 +15,11 @@ import numpy as np
 import torch
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from common import (
-    benchmark_main,
-    flops,
-    frames,
-    matrix_flops_per_second,
-    paired,
-    peak_bytes,
-    small_decoder,
-    tiny_model,
-)
+from common import benchmark_main, frames, paired, peak_bytes, small_decoder, tiny_model
+from floors import Floors, measured_floors
 from tests.tiny_checkpoint import gt_masks
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
+from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.packed_masks import PackedMasks
 from videoglamm_hf.pixel_decoder import resize_mask_logits
 from videoglamm_hf.tracking import Tracker, TrackingOptions
@@ -59,6 +53,8 @@ def session(decoder: Any, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Te
         video_height=HEIGHT,
         video_width=WIDTH,
         inference_device=decoder.device,
+        inference_state_device=decoder.device,
+        video_storage_device=decoder.device,
         dtype=decoder.dtype,
     )
     for i, mask in enumerate(masks):
@@ -77,9 +73,9 @@ def ours(decoder: Any, resized: Any, masks: torch.Tensor) -> PackedMasks:
     return packed
 
 
-def prepare(decoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """A clip of 32 frames as the tracker takes it (uint8) and as the session does (normalised)."""
-    resized = grounding_stream(frames(32, HEIGHT, WIDTH), decoder.image_size)
+def prepare(decoder: Any, num_frames: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """A clip as the tracker takes it (uint8) and as the session does (normalised)."""
+    resized = grounding_stream(frames(num_frames, HEIGHT, WIDTH), decoder.image_size)
     return resized, normalize_grounding_frames(resized, decoder.image_size, decoder.dtype).to(decoder.device)
 
 
@@ -113,30 +109,54 @@ def measure_memory(arguments: argparse.Namespace) -> None:
     print(json.dumps({"peak_mb": peak_bytes() / 2**20}))
 
 
+def compare_at(
+    decoder: Any,
+    clip: tuple[torch.Tensor, torch.Tensor],
+    num_objects: int,
+    floors: Floors,
+    runs: int,
+    within: float | None = None,
+) -> dict[str, Any]:
+    """Both sides for so many objects over a clip that was prepared, and what our arithmetic alone would take."""
+    resized, pixels = clip
+    masks = first_masks(num_objects, decoder.image_size)
+    theirs, mine = session(decoder, pixels, masks), ours(decoder, resized, masks).unpack().transpose(0, 1)
+    a, b, ratio = paired(
+        lambda: session(decoder, pixels, masks),
+        lambda: ours(decoder, resized, masks),
+        runs=runs,
+        warm=True,
+        within=within,
+    )
+    floor = floors.of_arithmetic(lambda: ours(decoder, resized, masks))
+    return {
+        "session seconds": round(a, 3),
+        "seconds": round(b, 3),
+        "speed-up": round(ratio, 2),
+        "differing mask pixels": float((theirs != mine).float().mean()),
+        "seconds of its arithmetic alone": round(floor, 3),
+        "floor / time": round(floor / b, 3),
+    }
+
+
 def compare(decoder: Any, runs: int) -> dict[str, Any]:
-    """Both sides for 1 to 16 objects over 32 frames, and what their arithmetic alone would take."""
-    resized, pixels = prepare(decoder)
-    rate = matrix_flops_per_second()
-    result: dict[str, Any] = {"image size": decoder.image_size, "GFLOP/s of a matrix product": round(rate / 1e9)}
+    """Both sides for 1 to 16 objects over 32 frames."""
+    clip, floors = prepare(decoder), measured_floors(decoder.dtype)
+    result: dict[str, Any] = {"image size": decoder.image_size} | floors.figures()
     for num_objects in (1, 2, 4, 8, 16):
-        masks = first_masks(num_objects, decoder.image_size)
-        theirs, mine = session(decoder, pixels, masks), ours(decoder, resized, masks).unpack().transpose(0, 1)
-        a, b, ratio = paired(
-            lambda m=masks: session(decoder, pixels, m),
-            lambda m=masks: ours(decoder, resized, m),
-            runs=runs,
-            warm=True,
-        )
-        floor = flops(lambda m=masks: ours(decoder, resized, m)) / rate
-        result[f"{num_objects} objects"] = {
-            "session seconds": round(a, 3),
-            "seconds": round(b, 3),
-            "speed-up": round(ratio, 2),
-            "differing mask pixels": float((theirs != mine).float().mean()),
-            "seconds of its arithmetic alone": round(floor, 3),
-        }
+        result[f"{num_objects} objects"] = compare_at(decoder, clip, num_objects, floors, runs)
         print(num_objects, result[f"{num_objects} objects"], file=sys.stderr, flush=True)
     return result
+
+
+def agreement(decoder: Any, num_frames: int, num_objects: int) -> dict[str, Any]:
+    """IoU of the tracked masks of a decoder and of the same one in float32, over objects and frames."""
+    exact = copy.deepcopy(decoder).float()
+    masks = first_masks(num_objects, decoder.image_size)
+    resized, _ = prepare(decoder, num_frames)
+    one, other = (ours(some, resized, masks).unpack() for some in (decoder, exact))
+    iou = mask_iou(one, other, empty=1)
+    return {"median IoU": round(float(iou.median()), 4), "least IoU": round(float(iou.min()), 4)}
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -331,16 +331,6 @@ def test_a_step_that_writes_into_the_memory_of_the_last_one_gives_the_same_masks
         assert all(map(torch.equal, one, other))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_static_cache_on_a_gpu_gives_the_dynamic_ones_masks(fresh_model, ask):
-    model, inputs = fresh_model().cuda(), ask(video=CLIP).to("cuda")
-    expected = generate(model, inputs, output_mask_logits=True)
-    output = generate(model, inputs, output_mask_logits=True, cache_implementation="static")
-    assert torch.equal(output.sequences, expected.sequences)
-    assert torch.allclose(output.mask_logits[0], expected.mask_logits[0], atol=1e-2)
-
-
 @pytest.mark.usefixtures("without_warnings")
 @pytest.mark.parametrize("positional", [False, True])
 def test_a_generation_config_is_taken_and_left_as_it_is(model, ask, positional):

@@ -10,6 +10,7 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenc
 from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError, PackedMasks, ResourceError, tracking
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
+from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
 from videoglamm_hf.tracking import FrameMasks, Tracker, TrackingOptions
 
@@ -53,6 +54,15 @@ def test_given_masks_are_tracked_as_by_transformers_session(model, resized, prom
         assert (logits - steps[t]).abs().max() < 2e-2, t
         assert ((logits > 0) != (steps[t] > 0)).float().mean() < 5e-4
     assert sorted(steps) == list(range(NUM_FRAMES))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_given_masks_are_tracked_in_half_precision(fresh_model, model, resized, dtype):
+    given = torch.from_numpy(gt_masks(2, 1, SIZE, SIZE)[:, 0])
+    half = logits_by_frame(run(fresh_model(dtype=dtype), given, resized[:3]))
+    exact = logits_by_frame(run(model, given, resized[:3]))
+    assert half.dtype == dtype
+    assert mask_iou(half > 0, exact > 0).min() > 0.9
 
 
 def test_sam2_1_is_tracked_as_by_transformers_session(model, resized):

@@ -37,6 +37,10 @@ class VideoGlammPixelDecoder(Sam2VideoModel):
         # A new model is in float32 here too, whatever dtype it is made in; see `_keep_in_fp32_modules_strict`.
         self.shared_image_embedding.float()
 
+    def get_image_wide_positional_embeddings(self) -> torch.Tensor:
+        """Computed in float32, then of the decoder's dtype: SAM 2 hands them on as they are."""
+        return super().get_image_wide_positional_embeddings().to(self.dtype)
+
     def forward(self, *args: Any, step: Callable | None = None, **kwargs: Any) -> Any:
         r"""
         Args:

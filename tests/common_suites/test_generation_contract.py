@@ -330,16 +330,6 @@ def test_caches_and_attentions_agree(model, attention, implementation):
     assert_same_masks(output, generate_masks(model, inputs))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: transformers offloads caches from one")
-@pytest.mark.parametrize("implementation", ["offloaded", "offloaded_static"])
-def test_offloaded_caches_agree(model, implementation):
-    on_gpu = copy.deepcopy(model).to("cuda")
-    inputs = {name: value.to("cuda") for name, value in ask(model, "both").items()}
-    output = generate(on_gpu, inputs, cache_implementation=implementation)
-    assert torch.equal(output, generate(on_gpu, inputs))
-
-
 @each_kind
 def test_going_on_from_a_cache(model, kind):
     inputs = ask(model, kind, batch=2)

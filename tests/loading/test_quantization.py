@@ -205,12 +205,3 @@ def test_what_cannot_be_quantized_is_refused(small_folder, quantized, tmp_path, 
     monkeypatch.setattr(loading, "is_bitsandbytes_available", lambda: False)
     with pytest.raises(InputError, match="pip install bitsandbytes"):
         loading.load_model(str(small_folder), device="cpu", quantization="nf4")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", QUANTIZATIONS)
-def test_on_a_gpu(small_folder, inputs, name):
-    model = loading.load_model(str(small_folder), device="cuda", quantization=name)
-    assert quantized_layers(model)
-    assert answer(model, inputs.to("cuda")).masks[0].shape == (1, 3, 48, 64)
