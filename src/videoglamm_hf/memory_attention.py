@@ -44,7 +44,7 @@ class AttentionTables:
         attention = decoder.memory_attention
         cos, sin = attention.rotary_emb(attention.position_ids.float(), attention.position_ids)
         self.rotation = (cos[0, :, ::2].contiguous(), sin[0, :, ::2].contiguous())
-        vectors = decoder.memory_temporal_positional_encoding[:, 0]
+        vectors = decoder.memory_temporal_positional_encoding[:, 0].detach()
         self.temporal = []
         for layer in attention.layers:
             project = layer.cross_attn_image.k_proj
