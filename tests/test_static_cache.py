@@ -1,6 +1,7 @@
 """Static caches: the answers of growing ones, and who gets them without asking."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -114,6 +115,15 @@ def test_whoever_asks_for_something_else_gets_it(model, ask, compiles, options):
     model.train()
     assert model._own_cache(ids, {"max_new_tokens": 64}, None) == {}
     model.eval()
+
+
+def test_another_thread_keeps_its_growing_cache(model, ask, compiles):
+    """There CUDA graphs fail, and streamers are read while `generate` runs in one."""
+    ids, options = ask()["input_ids"], {"max_new_tokens": 64}
+    with ThreadPoolExecutor(1) as pool:
+        chosen = [pool.submit(model._own_cache, ids, options, None).result() for _ in range(2)]
+    assert chosen == [{}, {}]
+    assert model._own_cache(ids, options, None)
 
 
 def test_a_cpu_keeps_its_growing_cache(model, ask):

@@ -4,6 +4,7 @@ Shapes: B sequences, W tokens of an attention window.
 """
 
 import copy
+import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -204,6 +205,8 @@ def _can_compile(model: nn.Module) -> bool:
     several = torch.distributed.is_available() and torch.distributed.is_initialized()
     return (
         has_triton()
+        # CUDA graphs fail in any other thread (pytorch issue 123177).
+        and threading.current_thread() is threading.main_thread()
         and not model.training
         and (quantizer is None or quantizer.is_compileable)
         and len(places) <= 1
