@@ -11,6 +11,7 @@ from tests.tiny_checkpoint import frames, gt_masks
 from videoglamm_hf import InputError, PackedMasks, ResourceError, tracking
 from videoglamm_hf.image_streams import grounding_stream, normalize_grounding_frames
 from videoglamm_hf.mask_overlap import mask_iou
+from videoglamm_hf.memory_bank import MemoryBank
 from videoglamm_hf.pixel_decoder import VideoGlammPixelDecoder
 from videoglamm_hf.tracking import FrameMasks, Tracker, TrackingOptions
 
@@ -279,3 +280,25 @@ def test_a_gpu_is_told_of_the_next_frame_before_its_masks_are_waited_for(model, 
     for number in range(1, NUM_FRAMES):
         order += [("record", number), ("wait", number - 1)]
     assert happened == [*order, ("wait", NUM_FRAMES - 1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "remembered"),
+    [
+        ({}, list(range(NUM_FRAMES - 1))),
+        ({"prompt_frame": 4}, [4, 5, 6, 7, 3, 2, 1]),
+        ({"mask_mode": "framewise"}, []),
+        # Anchors, and what lies between a frame and the nearest of them.
+        ({"mask_mode": "anchored", "num_anchors": 3}, [0, 4, 8, 1, 5]),
+    ],
+    ids=str,
+)
+def test_only_what_is_looked_back_at_is_remembered(model, prompts, resized, monkeypatch, options, remembered):
+    seen = []
+    for name in ("condition", "append"):
+        method = getattr(MemoryBank, name)
+        monkeypatch.setattr(
+            MemoryBank, name, lambda bank, t, memory, method=method: (seen.append(t), method(bank, t, memory))
+        )
+    run(model, prompts[:1], resized, **options)
+    assert seen == remembered

@@ -329,7 +329,9 @@ class Tracker:
         decoder, bank, mode = self.decoder, group.bank, self.options.mask_mode
         if not run.prompted:
             masks = decoder(features, bank, t, run.backward, step=decode_tracked_frame)
-            bank.append(t, decoder(features, masks, prompted=False, step=remember))
+            # Nobody looks back at the last one.
+            if t != run.order[-1]:
+                bank.append(t, decoder(features, masks, prompted=False, step=remember))
             return masks
         if group.prompts.ndim == 3:
             masks, memory = decoder(features, group.prompts, step=start_from_masks)
