@@ -75,7 +75,9 @@ def caption_scores(predictions: Sequence[str], references: Sequence[str]) -> dic
 
     found, truth = _tokenized(predictions), _tokenized(references)
     meteor, meteors = _meteor(truth, found)
-    cider, ciders = Cider().compute_score(truth, found)
+    # pycocoevalcap has no figure for references without a word, and nothing is like them.
+    worded = any(reference for (reference,) in truth.values())
+    cider, ciders = Cider().compute_score(truth, found) if worded else (0.0, [0.0] * len(truth))
     bleu, _ = Bleu(4).compute_score(truth, found, verbose=0)
     rouge, _ = Rouge().compute_score(truth, found)
     return {
