@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError, ResourceError
 from ..messages import SEG_TOKEN
 
@@ -73,7 +75,9 @@ def caption_scores(predictions: Sequence[str], references: Sequence[str]) -> dic
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    found, truth = _tokenized(predictions), _tokenized(references)
+    # All at once: Java takes longer to start than to tokenize.
+    words = _tokenized([*predictions, *references])
+    found, truth = (dict(enumerate(words[part])) for part in np.s_[: len(predictions), len(predictions) :])
     meteor, meteors = _meteor(truth, found)
     # pycocoevalcap has no figure for references without a word, and nothing is like them.
     worded = any(reference for (reference,) in truth.values())
@@ -105,17 +109,18 @@ def _java_runs(program: str | None) -> bool:
     return program is not None and subprocess.run([program, "-version"], capture_output=True).returncode == 0
 
 
-def _tokenized(captions: Sequence[str]) -> dict[int, list[str]]:
-    """Words of every caption, separated by spaces, in the form pycocoevalcap takes."""
+def _tokenized(captions: Sequence[str]) -> list[list[str]]:
+    """Words of every caption, separated by spaces, as a list of one text: the form pycocoevalcap takes."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     lines = [_LINE_ENDS.sub(" ", caption[:MOST_CHARACTERS]) for caption in captions]
     # The tokenizer loses empty lines at the end.
-    words = PTBTokenizer().tokenize({i: [{"caption": line}] for i, line in enumerate(lines) if line.strip()})
-    missing = [i for i, line in enumerate(lines) if line.strip() and i not in words]
-    if missing:
-        raise ResourceError(f"Java's tokenizer ended before caption {missing[0]}; give it more memory and run again")
-    return {i: words.get(i, [""]) for i in range(len(lines))}
+    said = {number: [{"caption": line}] for number, line in enumerate(lines) if line.strip()}
+    words = PTBTokenizer().tokenize(said)
+    lost = [number for number in said if number not in words]
+    if lost:
+        raise ResourceError(f"Java's tokenizer ended at {lines[lost[0]]!r:.80}; give it more memory and run again")
+    return [words.get(number, [""]) for number in range(len(lines))]
 
 
 def _meteor(truth: dict[int, list[str]], found: dict[int, list[str]]) -> tuple[float, list[float]]:
