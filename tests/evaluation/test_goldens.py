@@ -72,7 +72,9 @@ def test_mevis(benchmarks, tmp_path, capsys):
 
 def label_maps(folder: Path) -> dict[str, np.ndarray]:
     """Maps of labels of every annotator's logits, by `annotator/video`."""
-    videos = json.loads((folder / "ref" / "meta_expressions" / "valid" / "meta_expressions.json").read_text())["videos"]
+    videos = json.loads((folder / "ref" / "meta_expressions" / "valid" / "meta_expressions.json").read_text())[
+        "videos"
+    ]
     found = {}
     for video, about in videos.items():
         for number, annotator in enumerate(ANNOTATORS):

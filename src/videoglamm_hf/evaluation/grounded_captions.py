@@ -40,7 +40,9 @@ def score_grounded_caption(
         raise InputError(
             f"similarity must be numbers [truths, predictions], {list(pairs)}, none NaN, not {list(similarity.shape)}"
         )
-    overlaps = np.array([[_overlap(truth, other) for other in predicted_masks] for truth in truth_masks]).reshape(pairs)
+    overlaps = np.array([[_overlap(truth, other) for other in predicted_masks] for truth in truth_masks]).reshape(
+        pairs
+    )
     return {"miou": _mean_overlap(overlaps), "matches": _matches(overlaps, similarity), "truths": len(truth_masks)}
 
 

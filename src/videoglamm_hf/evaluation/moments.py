@@ -43,7 +43,9 @@ def score_moment(
         raise InputError(f"boxes must be numbers [T, 4], not {list(boxes.shape)}")
     first, last = _checked_moment(moment, "moment")
     if not 0 <= first <= last < len(boxes):
-        raise InputError(f"the moment {first} to {last} is not within the {len(boxes)} frames, or ends before it starts")
+        raise InputError(
+            f"the moment {first} to {last} is not within the {len(boxes)} frames, or ends before it starts"
+        )
     if not np.isfinite(boxes[first : last + 1]).all():
         raise InputError("boxes of the annotated moment must be finite")
     for number, mask in enumerate(predicted_masks):
