@@ -50,7 +50,8 @@ def _problems(scores: Scores) -> Iterable[str]:
         number = counted(sum(scores.missing_frames.values()), "frame")
         yield f"{number} without a file, taken as empty: {_listed(list(scores.missing_frames))}"
     if scores.failed:
-        yield f"{counted(len(scores.failed), 'prediction')} could not be read, scored 0: {_listed(list(scores.failed))}"
+        number = counted(len(scores.failed), "prediction")
+        yield f"{number} could not be read, scored 0: {_listed(list(scores.failed))}"
         yield next(iter(scores.failed.values()))
 
 

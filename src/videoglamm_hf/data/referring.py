@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def read_expressions(path: Path) -> list[Expression]:
         if not names:
             raise InputError(f"{place}.frames: is empty; a video needs at least one frame")
         if len(set(names)) < len(names):
-            twice = next(name for name, following in zip(names, names[1:], strict=False) if name == following)
+            twice = next(name for name, following in pairwise(names) if name == following)
             raise InputError(f"{place}.frames: {twice!r:.80} is there twice")
         frames = tuple(names)
         for number, entry in member(about, "expressions", dict, f"{place}.").items():

@@ -1,4 +1,4 @@
-"""How well masks agree with the ground truth while a model is trained: J, F and mean IoU of objects whose order is known.
+"""How well masks agree with the ground truth in training: J, F and mean IoU of objects in a known order.
 
 Shapes: N objects, T frames, H x W pixels.
 """
