@@ -80,7 +80,7 @@ def test_grounded_captions_without_pixels():
     ],
 )
 def test_what_are_no_grounded_captions(truths, predictions, similarity):
-    with pytest.raises(InputError, match="mask|similarity"):
+    with pytest.raises(InputError, match=r"mask|similarity"):
         score_grounded_caption(truths, predictions, similarity)
 
 

@@ -207,6 +207,16 @@ def test_logits_that_cannot_be_used_score_0(ref_davis, kind):
         assert annotators[name]["J"] == pytest.approx(EXPECTED["ref_davis"]["annotators"][name]["J"])
 
 
+def test_frames_without_the_object_do_not_count_for_what_is_not_there(ref_davis):
+    annotations = ref_davis / "DAVIS" / "Annotations_unsupervised" / "480p" / "seq2"
+    for path in sorted(annotations.iterdir())[1:]:
+        Image.new("L", (50, 50)).save(path)
+    (ref_davis / "logits" / "seq2" / "2.npy").unlink()
+    scores = scores_of("ref-davis17", ref_davis)
+    assert scores["per_expression"]["seq2_2"] == [0, 0]
+    assert scores["figures"]["annotators"]["Davis17_annot2"]["J_per_object"]["seq2_1"] == 0
+
+
 def write_labels(folder: Path, change=lambda labels: labels) -> None:
     """The truth itself as the predictions of every annotator."""
     shutil.rmtree(folder / "logits")
@@ -229,8 +239,9 @@ def test_label_maps_are_right_whatever_their_numbers(ref_davis, change):
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda p: Image.open(p).convert("RGB").save(p), lambda p: Image.fromarray(np.full((60, 90), 21, np.uint8)).save(p)]
-)  # fmt: skip
+    "spoil",
+    [lambda path: Image.open(path).convert("RGB").save(path), lambda path: Image.new("L", (90, 60), 21).save(path)],
+)
 def test_label_maps_that_cannot_be_used_score_0(ref_davis, spoil):
     write_labels(ref_davis)
     spoil(ref_davis / "logits" / "Davis17_annot2" / "seq0" / "00001.png")

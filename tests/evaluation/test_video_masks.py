@@ -117,6 +117,18 @@ def test_tolerance_known_by_hand():
     assert boundary_accuracy(box(0, 0), np.zeros((1, 200, 200), bool)) == 0
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("apart, expected", [(13, 1), (14, 0)])
+def test_tolerance_goes_both_ways_over_words(axis, apart, expected):
+    """0.8 % of the diagonal of 900 x 1300 is 13 pixels; lines of one pixel have boundaries of two."""
+    for place in (126, 128, 130):
+        masks = np.zeros((2, 1, 900, 1300), bool)
+        for mask, at in zip(masks, (place, place + apart + (expected == 0)), strict=True):
+            np.moveaxis(mask, axis, 0)[at] = True
+        assert boundary_accuracy(*masks)[0] == expected
+        assert boundary_accuracy(masks[1], masks[0])[0] == expected
+
+
 @FIGURES
 def test_no_frames(figure):
     nothing = np.zeros((0, 4, 5), bool)
@@ -138,7 +150,7 @@ def test_no_frames(figure):
     ],
 )
 def test_what_are_no_masks(figure, change):
-    with pytest.raises(InputError, match="bool array|but prediction is"):
+    with pytest.raises(InputError, match=r"bool array|but prediction is"):
         figure(*change(np.zeros((2, 3, 4), bool)))
 
 

@@ -81,9 +81,8 @@ def read_video(root: Path, name: str, expressions: list[Expression]) -> Video:
     pictures = [read_object_ids(folder / f"{frame}.png") for frame in frames]
     for frame, picture in zip(frames, pictures, strict=True):
         if picture.shape != pictures[0].shape:
-            raise InputError(
-                f"{folder}/{frame}.png: is {list(picture.shape)}, but the first is {list(pictures[0].shape)}"
-            )
+            found, first = list(picture.shape), list(pictures[0].shape)
+            raise InputError(f"{folder}/{frame}.png: is {found}, but the first is {first}")
     labels = np.stack(pictures)
     void = labels == VOID
     labels[void] = 0
