@@ -25,6 +25,7 @@ SCRIPTS = (
     "precision",
     "cached_features",
     "quantization",
+    "scoring",
 )
 
 
@@ -105,6 +106,8 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         (f"points of mean IoU lost by the small model in {name}", *lost.removesuffix(")").split(" ("))
         for name, lost in figures["quantization"]["most points lost (target)"].items()
     ]
+    scoring = figures["scoring"]
+    found.append((f"scoring MeViS / official way ({scoring['official side']})", scoring["ours / official"], "<= 0.33"))
     return [(what, str(seen), target) for what, seen, target in found]
 
 

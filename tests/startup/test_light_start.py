@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import videoglamm_hf
-from videoglamm_hf import conversion, data
+from videoglamm_hf import conversion, data, evaluation
 from videoglamm_hf.toy import TINY_MODEL
 
 LARGE = {"PIL", "accelerate", "av", "bitsandbytes", "huggingface_hub", "peft", "tokenizers", "torch", "transformers"}
@@ -103,7 +103,7 @@ print(len(found), [finder for finder in sys.meta_path if type(finder).__module__
     assert run(code.replace("FOLDER", repr(str(TINY_MODEL)))) == "4 []"
 
 
-@pytest.mark.parametrize("package", [videoglamm_hf, conversion, data])
+@pytest.mark.parametrize("package", [videoglamm_hf, conversion, data, evaluation])
 def test_exported_names_are_what_they_say(package):
     for name in package.__all__:
         assert getattr(package, name).__name__ == name
