@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.evaluation.conftest import EXPECTED
 from videoglamm_hf import cli
+from videoglamm_hf.evaluation.mevis import score_mevis
 from videoglamm_hf.evaluation.ref_davis_files import ANNOTATORS
 
 MEVIS = EXPECTED["mevis"]["per_expression"]
@@ -99,7 +100,7 @@ def test_an_expression_without_predictions_scores_0_and_is_listed(mevis):
     for path in (mevis / "predictions" / "clip1" / "0").iterdir():
         path.unlink()
     scores = scores_of("mevis", mevis)
-    assert sorted(scores["missing"]) == ["clip0_1", "clip1_0", "clip3_0"]
+    assert scores["missing"] == ["clip0_1", "clip1_0", "clip3_0"]
     assert scores["per_expression"]["clip0_1"] == scores["per_expression"]["clip1_0"] == [0, 0]
     assert scores["per_expression"]["clip0_0"] == pytest.approx(MEVIS["clip0_0"])
     assert len(scores["per_expression"]) == len(MEVIS)
@@ -169,6 +170,18 @@ def test_predictions_of_something_else(mevis, capsys):
     (mevis / "predictions").rename(mevis / "other")
     (mevis / "predictions").mkdir()
     assert "VIDEO/EXPRESSION/FRAME.png" in refusal("mevis", mevis, capsys)
+
+
+def test_predictions_that_are_all_of_no_use(mevis, capsys):
+    for path in (mevis / "predictions").rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    assert "mode RGB" in refusal("mevis", mevis, capsys)
+
+
+def test_a_bar_is_shown_if_wanted(mevis, capsys):
+    for progress in (True, False):
+        score_mevis(mevis / "valid_u", mevis / "predictions", progress=progress)
+        assert ("9/9" in capsys.readouterr().err) == progress
 
 
 def test_only_scores_are_replaced(mevis, capsys):

@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation
 
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.evaluation import boundary_accuracy, region_similarity, sequence_statistics
+from videoglamm_hf.evaluation.packed_frames import count
 
 FIGURES = pytest.mark.parametrize("figure", [region_similarity, boundary_accuracy])
 # Sides on both sides of a word of 64 pixels.
@@ -115,6 +116,14 @@ def test_tolerance_known_by_hand():
     assert boundary_accuracy(box(50, 50), box(54, 50)) < 1
     assert boundary_accuracy(box(50, 50), box(110, 50)) < 0.3
     assert boundary_accuracy(box(0, 0), np.zeros((1, 200, 200), bool)) == 0
+
+
+def test_bits_are_counted_by_every_numpy(monkeypatch):
+    words = np.random.default_rng(0).integers(0, 2**64, (5, 7), np.uint64)
+    expected = sum(int(word).bit_count() for word in words.ravel())
+    assert count(words) == count(words[:, ::2]) + count(words[:, 1::2]) == expected
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    assert count(words) == count(words[:, ::2]) + count(words[:, 1::2]) == expected
 
 
 @pytest.mark.parametrize("axis", [1, 2])

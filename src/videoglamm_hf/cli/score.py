@@ -9,6 +9,7 @@ from ..errors import OutputError
 from ..evaluation.mevis import score_mevis
 from ..evaluation.ref_davis import score_ref_davis
 from ..evaluation.scores import Scores
+from ..output_files import explained_writes
 from .screen import say, shows_progress
 from .wording import counted
 
@@ -31,8 +32,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _check_output(output: Path) -> None:
-    """Refuses to replace what is not a file of scores."""
+    """Refuses to replace what is not a file of scores, and makes the folder that is to hold it."""
     if not output.exists():
+        with explained_writes(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
         return
     try:
         found = json.loads(output.read_bytes())

@@ -61,8 +61,12 @@ def score_mevis(
             found[index] = _compared(there, truth)
         except MediaError as error:
             scores.failed[name] = str(error)
-    if len(scores.missing) == len(names):
-        raise InputError(f"{folder}: holds no prediction; masks are expected as VIDEO/EXPRESSION/FRAME.png")
+    if len(scores.missing) + len(scores.failed) == len(names):
+        reason = next(iter(scores.failed.values()), "masks are expected as VIDEO/EXPRESSION/FRAME.png")
+        raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")
+    # In the order of the data, not in which they were scored.
+    scores.missing.sort(key=names.index)
+    scores.failed = {name: scores.failed[name] for name in names if name in scores.failed}
     scores.per_expression = {name: found[index] for index, name in enumerate(names)}
     scores.figures = mean_region_and_boundary(scores.per_expression.values())
     return scores

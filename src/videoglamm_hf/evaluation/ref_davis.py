@@ -51,11 +51,10 @@ def score_ref_davis(
             labels, unusable = read(folder, video, number, scores)
             nothing &= len(unusable) == len(expressions) // 4
             _add(statistics[annotator], scores, video, number, labels, unusable)
-    if nothing and not scores.failed:
-        raise InputError(
-            f"{folder}: holds no prediction; expected are VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with "
-            f"{ANNOTATORS[0]} and so on"
-        )
+    if nothing:
+        expected = f"expected are VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with {ANNOTATORS[0]} and so on"
+        reason = next(iter(scores.failed.values()), expected)
+        raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")
     if not statistics[ANNOTATORS[0]].names:
         raise InputError(f"{root}: no video has an object in its first frame; check the annotations")
     scores.figures = _summed_up({annotator: found.figures() for annotator, found in statistics.items()})
