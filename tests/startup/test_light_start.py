@@ -42,7 +42,14 @@ def test_importing_the_package_imports_nothing_large():
 
 @pytest.mark.parametrize(
     "line, status",
-    [("--help", 0), ("--version", 0), ("segment --help", 0), ("segment", 2), ("memory --quantization 3bit", 2)],
+    [
+        ("--help", 0),
+        ("--version", 0),
+        ("segment --help", 0),
+        ("segment", 2),
+        ("memory --quantization 3bit", 2),
+        ("score mevis", 2),
+    ],
 )
 def test_help_and_usage_errors_import_nothing_large(line, status):
     code = "import sys; from videoglamm_hf.cli import main; sys.exit(main())"
