@@ -30,6 +30,7 @@ SCRIPTS = (
     "precision",
     "cached_features",
     "quantization",
+    "scoring",
 )
 OPTIONS = {"full_size": ["--tiny"]}
 
@@ -118,6 +119,8 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         (f"points of mean IoU lost by the small model in {name}", *lost.removesuffix(")").split(" ("))
         for name, lost in figures["quantization"]["most points lost (target)"].items()
     ]
+    scoring = figures["scoring"]
+    found.append((f"scoring MeViS / official way ({scoring['official side']})", scoring["ours / official"], "<= 0.33"))
     return [(what, str(seen), target) for what, seen, target in found]
 
 

@@ -19,6 +19,14 @@ def test_conversion(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["seen.json"]
 
 
+def test_scoring(tmp_path):
+    command = [sys.executable, BENCHMARKS / "scoring.py", "--expressions", "5", "--frames", "2", "--height", "40"]
+    done = subprocess.run([*command, "--json", tmp_path / "seen.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen["largest difference"] < 1e-12 and seen["ours / official"] > 0
+
+
 def test_decoders(tmp_path):
     pytest.importorskip("decord", reason="decord has no wheel for this platform")
     command = [sys.executable, BENCHMARKS / "decoders.py", "--seconds", "8", "--runs", "1"]

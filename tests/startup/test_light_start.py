@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import videoglamm_hf
-from videoglamm_hf import conversion, data
+from videoglamm_hf import conversion, data, evaluation
 from videoglamm_hf.toy import TINY_MODEL
 
 LARGE = {"PIL", "accelerate", "av", "bitsandbytes", "huggingface_hub", "peft", "tokenizers", "torch", "transformers"}
@@ -42,7 +42,14 @@ def test_importing_the_package_imports_nothing_large():
 
 @pytest.mark.parametrize(
     "line, status",
-    [("--help", 0), ("--version", 0), ("segment --help", 0), ("segment", 2), ("memory --quantization 3bit", 2)],
+    [
+        ("--help", 0),
+        ("--version", 0),
+        ("segment --help", 0),
+        ("segment", 2),
+        ("memory --quantization 3bit", 2),
+        ("score mevis", 2),
+    ],
 )
 def test_help_and_usage_errors_import_nothing_large(line, status):
     code = "import sys; from videoglamm_hf.cli import main; sys.exit(main())"
@@ -103,7 +110,7 @@ print(len(found), [finder for finder in sys.meta_path if type(finder).__module__
     assert run(code.replace("FOLDER", repr(str(TINY_MODEL)))) == "4 []"
 
 
-@pytest.mark.parametrize("package", [videoglamm_hf, conversion, data])
+@pytest.mark.parametrize("package", [videoglamm_hf, conversion, data, evaluation])
 def test_exported_names_are_what_they_say(package):
     for name in package.__all__:
         assert getattr(package, name).__name__ == name

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
+from ..evaluation.choices import BENCHMARKS
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
@@ -241,4 +242,24 @@ def memory(parser: ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of the answer (default: 64)")
 
 
-COMMANDS = (segment, convert, verify, export, push, check_data, check_answer, cache_features, memory)
+def score(parser: ArgumentParser) -> None:
+    """Scores what was predicted for a benchmark, with the figures of its authors' own code.
+
+    What has no prediction, or one that cannot be read, scores 0 and is listed in the output.
+    """
+    parser.add_argument("benchmark", choices=BENCHMARKS, help="whose figures (docs/evaluation.md says where data lie)")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="folder of the benchmark as its authors ship it, with the truth"
+    )
+    parser.add_argument("--predictions", required=True, metavar="DIR", help="folder of what was predicted")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="JSON file to write: the figures, those of every expression, and what they depend on; an older one is "
+        "replaced",
+    )
+    _quiet(parser)
+
+
+COMMANDS = (segment, convert, verify, export, push, check_data, check_answer, cache_features, memory, score)

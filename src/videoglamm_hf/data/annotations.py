@@ -1,16 +1,22 @@
 """Reading annotation files that others wrote: JSON members, frames, masks as pictures; errors say where."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ..errors import InputError, MediaError
 from ..media_files import local_file, media_errors, short_name
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
@@ -20,19 +26,35 @@ def load_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, or holds something else; the message names it.
+        InputError: the file cannot be read, is not JSON, names something twice, or holds something else; the message
+            names it.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path and the layout of the folder") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    except _DuplicateError as error:
+        raise InputError(f"{path}: {error}; of two of one name one would be lost, so rename or remove one") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; copy or download it again") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: must hold a JSON object, not {type(value).__name__}")
     return value
+
+
+class _DuplicateError(ValueError):
+    """A JSON object that has two members of one name."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise _DuplicateError(f"an object has {twice!r:.80} twice")
+    return members
 
 
 def member(parent: dict[str, Any], key: str, kind: type[_T], where: str) -> _T:
@@ -66,6 +88,32 @@ def existing_frames(folder: Path, names: Sequence[str]) -> list[str]:
     return paths
 
 
+@contextlib.contextmanager
+def opened_annotation(path: Path, modes: Sequence[str], expected: str) -> Iterator[Image.Image]:
+    """An annotation picture, not decoded yet; what goes wrong while it is decoded is a MediaError, too.
+
+    Args:
+        path: the file.
+        modes: Pillow's modes that it may have.
+        expected: what messages say of a picture of another mode.
+
+    Raises:
+        MediaError: the file is missing, damaged, no picture, or of another mode.
+    """
+    # Imported here, for most annotations are no pictures.
+    from ..picture_files import open_picture
+
+    name = short_name(str(path))
+    with local_file(str(path)) as file, media_errors(name):
+        picture = open_picture(file, name)
+        if picture is None:
+            raise MediaError(f"{name}: not a picture; {expected}")
+        with picture:
+            if picture.mode not in modes:
+                raise MediaError(f"{name}: a picture of mode {picture.mode}; {expected}")
+            yield picture
+
+
 def read_object_ids(path: Path) -> np.ndarray:
     """An annotation picture whose pixels are numbers of objects, 0 for background.
 
@@ -75,21 +123,9 @@ def read_object_ids(path: Path) -> np.ndarray:
     Raises:
         MediaError: the file is missing, damaged, or neither of these.
     """
-    # Imported here, for most annotations are no pictures.
-    from ..picture_files import open_picture
-
-    name = short_name(str(path))
-    with local_file(str(path)) as file, media_errors(name):
-        picture = open_picture(file, name)
-        if picture is None:
-            raise MediaError(f"{name}: not a picture; annotations are PNG files with a palette")
-        with picture:
-            if picture.mode not in ("P", "L"):
-                raise MediaError(
-                    f"{name}: a picture of mode {picture.mode}; annotations are PNG files with a palette, whose "
-                    "indices are the numbers of objects"
-                )
-            return np.array(picture)
+    expected = "annotations are PNG files with a palette, whose indices are the numbers of objects"
+    with opened_annotation(path, ("P", "L"), expected) as picture:
+        return np.array(picture)
 
 
 def checked_index(index: int, length: int) -> int:

@@ -56,9 +56,23 @@ class MevisDataset(Dataset[dict[str, Any]]):
         question = pick(QUESTIONS, self.seed, index)
         if not tracks:
             return referring_sample(expression, video, None, question, NO_OBJECT)
-        masks = [self._masks[key][: len(video)] for key in tracks]
-        track = united(masks, [f"{self._masks_file}: {key}" for key in tracks])
-        return referring_sample(expression, video, track, question, ANSWER)
+        return referring_sample(expression, video, self.track(index), question, ANSWER)
+
+    def named_objects(self, index: int) -> tuple[str, ...]:
+        """Keys of `mask_dict.json` that an expression names: none, or any number."""
+        return tuple(self._tracks[checked_index(index, len(self))])
+
+    def track(self, index: int) -> list[dict[str, Any] | None]:
+        """What any of the objects of an expression covers: one mask per frame, None where there is none.
+
+        Raises:
+            InputError: a mask is malformed, or not of the size of the others.
+        """
+        index = checked_index(index, len(self))
+        length, keys = len(self.expressions[index].frames), self._tracks[index]
+        if not keys:
+            return [None] * length
+        return united([self._masks[key][:length] for key in keys], [f"{self._masks_file}: {key}" for key in keys])
 
     def _checked_tracks(self, expression: Expression) -> list[str]:
         """Keys of the tracks an expression names."""

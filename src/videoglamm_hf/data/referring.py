@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ def read_expressions(path: Path) -> list[Expression]:
         names = sorted(typed(name, str, f"{place}.frames") for name in member(about, "frames", list, f"{place}."))
         if not names:
             raise InputError(f"{place}.frames: is empty; a video needs at least one frame")
+        if len(set(names)) < len(names):
+            twice = next(name for name, following in pairwise(names) if name == following)
+            raise InputError(f"{place}.frames: {twice!r:.80} is there twice")
         frames = tuple(names)
         for number, entry in member(about, "expressions", dict, f"{place}.").items():
             where = f"{place}.expressions.{number}"

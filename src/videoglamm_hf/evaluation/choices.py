@@ -1,0 +1,3 @@
+"""What can be chosen, apart from what does it, so that the command line can name it without importing that."""
+
+BENCHMARKS = ("mevis", "ref-davis17")

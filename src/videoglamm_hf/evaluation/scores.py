@@ -1,0 +1,60 @@
+"""What scoring a benchmark finds, as it is written to scores.json."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..output_files import explained_writes, replacing_file
+from .video_masks import BOUNDARY_TOLERANCE
+
+_LIBRARIES = ("numpy", "scipy", "pillow", "pycocotools")
+
+
+@dataclass
+class Scores:
+    """Figures of one set of predictions.
+
+    Attributes:
+        benchmark: Its name.
+        figures: As its own code names them.
+        per_expression: J and F of every expression, by `VIDEO_EXPRESSION`.
+        missing: Names of what has no prediction at all, and is scored 0.
+        missing_frames: How many frames have no file, and count as empty, by the name of what lacks them.
+        failed: Why a prediction could not be scored, and is scored 0, by its name.
+        settings: What the figures depend on.
+    """
+
+    benchmark: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    per_expression: dict[str, list[float]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    missing_frames: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {"boundary_tolerance": BOUNDARY_TOLERANCE, "frames_without_file": "empty"}
+    )
+
+    def write(self, path: Path) -> None:
+        """Writes scores.json, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        versions = {"videoglamm_hf": __version__} | {name: version(name) for name in _LIBRARIES}
+        text = json.dumps(asdict(self) | {"versions": versions}, indent=1, allow_nan=False)
+        with explained_writes(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing_file(path) as aside:
+                aside.write_text(text + "\n", encoding="utf-8")
+
+
+def mean_region_and_boundary(pairs: Iterable[Sequence[float]]) -> dict[str, float]:
+    """`J`, `F` and `J&F` of pairs of J and F."""
+    values = list(pairs)
+    j, f = (math.fsum(side) / len(values) for side in zip(*values, strict=True))
+    return {"J": j, "F": f, "J&F": (j + f) / 2}
