@@ -150,7 +150,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=SCRIPTS, help="scripts to run")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, help="scripts to run")
     chosen = parser.parse_args().only
     FOLDER.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(chosen, start=1):

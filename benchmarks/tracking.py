@@ -31,13 +31,13 @@ class RepeatedFrames:
     """A video of any length that takes the memory of a short clip: its frames again and again."""
 
     def __init__(self, clip: torch.Tensor, length: int) -> None:
-        self.clip, self.length = clip, length
+        self.repeated, self.length = clip, length
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, rows: slice) -> torch.Tensor:
-        return self.clip[torch.arange(*rows.indices(self.length)) % len(self.clip)]
+        return self.repeated[torch.arange(*rows.indices(self.length)) % len(self.repeated)]
 
 
 def first_masks(num_objects: int, size: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import DynamicCache, StaticCache
 
 from tests.tiny_checkpoint import frames
@@ -104,3 +105,30 @@ def test_a_batch_without_padding_is_read_at_once(model, batch):
     model.generate(**rows, max_new_tokens=1, return_masks=False)
     hook.remove()
     assert lengths == [(2, batch["input_ids"].shape[1])]
+
+
+@pytest.mark.parametrize("kind", ["float", "bool"])
+def test_masks_of_any_type_are_masks(model, batch, kind):
+    expected = answer(model, batch)
+    lengths, hook = read_lengths(model)
+    found = answer(model, {**batch, "attention_mask": getattr(batch["attention_mask"], kind)()})
+    hook.remove()
+    assert torch.equal(found.sequences, expected.sequences)
+    assert len(lengths) == len(QUESTIONS)
+
+
+def test_positions_of_a_caller_are_kept(model, batch, monkeypatch):
+    positions = 2 * (batch["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+    found = answer(model, batch, position_ids=positions)
+    monkeypatch.setattr(row_prefill, "LEAST_PROMPT", 10**6)
+    masked = answer(model, batch, position_ids=positions)
+    assert torch.allclose(found.logits[0], masked.logits[0], atol=1e-5)
+
+
+def test_an_adapter_for_each_row_belongs_to_the_batch(fresh_model, batch):
+    config = LoraConfig(r=2, target_modules=r".*language_model.*qkv_proj")
+    model = get_peft_model(fresh_model(), config)
+    model.add_adapter("other", config)
+    model.eval()
+    found = answer(model, batch, adapter_names=["default", "other", "default"])
+    assert len(found.sequences) == len(QUESTIONS)

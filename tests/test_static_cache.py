@@ -8,7 +8,7 @@ import torch
 from transformers import CompileConfig, DynamicCache, GenerationConfig, Phi3Config, StaticCache
 
 from tests.conftest import force_seg
-from videoglamm_hf import static_cache
+from videoglamm_hf import InputError, static_cache
 from videoglamm_hf.static_cache import LENGTH_BUCKET, dynamic_view, rounded_length, static_copy, with_rings
 from videoglamm_hf.transformers_versions import CACHE
 
@@ -208,3 +208,50 @@ def test_caches_of_both_kinds_hold_the_same(window, pieces):
 def test_lengths_are_shared():
     assert rounded_length(1) == rounded_length(LENGTH_BUCKET) == LENGTH_BUCKET
     assert rounded_length(LENGTH_BUCKET + 1) == 2 * LENGTH_BUCKET
+
+
+def test_the_next_turn_goes_on_from_whatever_cache_was_chosen(model, processor, ask, compiles):
+    """One with room that is not used is not taken for a full one."""
+    inputs = ask()
+    (video,) = model.encode_videos(**inputs)
+    first = answer(model, {"input_ids": inputs["input_ids"]}, encoded_videos=[video], cache_implementation="static")
+    found, expected = (
+        model.generate(
+            **processor.next_turn(first, "And the blue one?"),
+            encoded_videos=[video],
+            max_new_tokens=TOKENS,
+            do_sample=False,
+            return_dict_in_generate=True,
+            **options,
+        )
+        for options in ({}, {"disable_compile": True})
+    )
+    assert torch.equal(found.sequences, expected.sequences)
+    with pytest.raises(InputError, match="leave it out"):
+        model.generate(**processor.next_turn(first, "And?"), encoded_videos=[video], cache_implementation="static")
+
+
+def test_what_the_model_is_set_to_counts_beside_a_configuration_of_the_call(fresh_model, ask, compiles):
+    model, ids = fresh_model(), ask()["input_ids"]
+    length = ids.shape[1]
+    model._own_cache(ids, {}, None)
+
+    def chosen(**options):
+        return model._own_cache(ids, {"generation_config": GenerationConfig(**options)}, None).get(CACHE)
+
+    model.generation_config.max_new_tokens = 400
+    assert chosen(max_length=length + 40).get_max_length() >= length + 400
+    for name, value in (("cache_implementation", "dynamic"), ("disable_compile", True), ("num_beams", 2)):
+        before = getattr(model.generation_config, name)
+        setattr(model.generation_config, name, value)
+        assert chosen(max_new_tokens=40) is None
+        setattr(model.generation_config, name, before)
+    assert chosen(max_new_tokens=40) is not None
+
+
+def test_no_room_is_made_beyond_the_context(model, ask, compiles):
+    ids = ask()["input_ids"]
+    model._own_cache(ids, {}, None)
+    room = model.config.get_text_config().max_position_embeddings - ids.shape[1]
+    assert model._own_cache(ids, {"max_new_tokens": room}, None)
+    assert model._own_cache(ids, {"max_new_tokens": room + 1}, None) == {}

@@ -282,6 +282,29 @@ def test_a_gpu_is_told_of_the_next_frame_before_its_masks_are_waited_for(model, 
     assert happened == [*order, ("wait", NUM_FRAMES - 1)]
 
 
+@torch.no_grad()
+def test_masks_of_several_sizes_and_embeddings_start_tracks_together(model, prompts, resized):
+    given = [torch.ones(1, 48, 64), prompts[:2], torch.ones(1, 20, 30)]
+    frames, sizes = [resized[:3]] * 3, [(48, 64)] * 3
+    found = list(model.iter_masks(given, frames, sizes))
+    for sample, own in enumerate(given):
+        alone = list(model.iter_masks([own], frames[:1], sizes[:1]))
+        together = [step for step in found if step.sequence_index == sample]
+        assert all(torch.equal(a.masks, b.masks) for a, b in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize("prompts", [torch.zeros(2, 7), torch.zeros(256), torch.zeros(1, 1, 4, 4), [[0.0]]], ids=str)
+def test_prompts_that_are_none_are_told_so(model, resized, prompts):
+    with pytest.raises(InputError, match=r"prompts of sample 0 are .*; give embeddings \[objects, 256\]"):
+        list(model.iter_masks([prompts], [resized], [(48, 64)]))
+
+
+def test_float16_autocast_tracks_with_gradients(model, prompts, resized):
+    with torch.autocast("cpu", dtype=torch.float16):
+        found = list(Tracker(model.pixel_decoder, [prompts[:1]], [resized[:3]], TrackingOptions()).decided())
+    assert found[-1].joined("candidates").requires_grad
+
+
 @pytest.mark.parametrize(
     ("options", "remembered"),
     [

@@ -348,7 +348,8 @@ def _with_memory_module(
     embedding, temporal = features.embedding, decoder.memory_temporal_positional_encoding
     # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
     positions = torch.cat([memory.position + temporal[distance - 1] for distance, memory in memories])
-    memory = torch.cat([memory.features for _, memory in memories]).to(embedding.dtype)
+    # Cast first: float16 autocast joins no bfloat16.
+    memory = torch.cat([memory.features.to(embedding.dtype) for _, memory in memories])
     attended = decoder.memory_attention(
         embedding.flatten(2).permute(2, 0, 1),
         torch.cat([memory, pointers]),

@@ -9,6 +9,7 @@ Shapes: B prompts, L tokens of the longest, W tokens of an attention window.
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import (
     CacheLayerMixin,
@@ -19,10 +20,13 @@ from transformers.cache_utils import (
 )
 from transformers.utils import ModelOutput
 
-from .transformers_versions import CACHE
+from .transformers_versions import CACHE, CACHE_NAMES
 
 # Shorter prompts do not fill a device one by one.
 LEAST_PROMPT = 256
+# What a single prompt can be read with; anything else belongs to the batch.
+_KNOWN = {"attention_mask", "inputs_embeds", "logits_to_keep", "output_attentions", "output_hidden_states"}
+_KNOWN |= {"position_ids", "use_cache", *CACHE_NAMES}
 _LAYERS = (DynamicLayer, DynamicSlidingWindowLayer, StaticLayer, StaticSlidingWindowLayer)
 
 
@@ -37,10 +41,10 @@ class RowPrefillMixin:
         *args: Any,
         **kwargs: Any,
     ) -> ModelOutput:
-        if not _reads_row_by_row(generation_config, model_kwargs):
+        if not _reads_row_by_row(generation_config, model_kwargs) or _has_an_adapter_per_row(self):
             return super()._prefill(input_ids, generation_config, model_kwargs, *args, **kwargs)
         embeds, cache = model_kwargs["inputs_embeds"], model_kwargs[CACHE]
-        lengths = model_kwargs["attention_mask"].sum(dim=1).tolist()
+        lengths = model_kwargs["attention_mask"].long().sum(dim=1).tolist()
         rows: list[ModelOutput] = []
         for row, length in enumerate(lengths):
             own = DynamicCache(config=self.config.get_text_config(decoder=True))
@@ -64,19 +68,37 @@ def _reads_row_by_row(generation_config: Any, options: dict[str, Any]) -> bool:
     mask, embeds, cache = options.get("attention_mask"), options.get("inputs_embeds"), options.get(CACHE)
     if embeds is None or cache is None or mask is None or mask.ndim != 2 or mask.shape != embeds.shape[:2]:
         return False
+    if any(value is not None and name not in _KNOWN for name, value in options.items()):
+        return False
     layers = getattr(cache, "layers", ())
-    plain = bool(layers) and all(type(layer) in _LAYERS and not layer.is_initialized for layer in layers)
+    plain = bool(layers) and all(_can_be_put(layer) for layer in layers) and not cache.offloading
     # Other states than the last are as long as their prompts. (-1 is the last of the last position.)
-    plain = plain and not cache.offloading and not options.get("output_attentions")
-    plain = plain and options.get("output_hidden_states") in (None, False, -1)
+    states = options.get("output_hidden_states")
+    plain = plain and not options.get("output_attentions") and (states is None or states is False or states == -1)
     if not plain or embeds.shape[1] < LEAST_PROMPT or (generation_config.num_beams or 1) > 1:
         return False
-    lengths = mask.sum(dim=1)
-    # Every row is padded in front, and holds something.
-    ordered = bool(
-        (mask == (torch.arange(mask.shape[1], device=mask.device) >= (mask.shape[1] - lengths)[:, None])).all()
+    mask = mask.long()
+    lengths, places = mask.sum(dim=1, keepdim=True), torch.arange(mask.shape[1], device=mask.device)
+    # Every row is padded in front, and holds something; its positions begin behind the padding.
+    usual = (mask == (places >= mask.shape[1] - lengths)).all() & (lengths > 0).all()
+    positions = options.get("position_ids")
+    if positions is not None:
+        usual &= (positions == mask.cumsum(dim=1) - 1)[mask.bool()].all() if positions.shape == mask.shape else False
+    return bool(usual & (lengths < mask.shape[1]).any())
+
+
+def _has_an_adapter_per_row(model: nn.Module) -> bool:
+    """Whether peft runs with `adapter_names`, one for each row: by hooks, of which no argument tells."""
+    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
+    return any(
+        getattr(getattr(hook, "func", hook), "__name__", "") == "_adapter_names_pre_forward_hook" for hook in hooks
     )
-    return ordered and bool((lengths > 0).all()) and bool((lengths < mask.shape[1]).any())
+
+
+def _can_be_put(layer: CacheLayerMixin) -> bool:
+    # A window of one token keeps nothing.
+    window = getattr(layer, "sliding_window", None) or getattr(layer, "max_cache_len", 2)
+    return type(layer) in _LAYERS and not layer.is_initialized and window > 1
 
 
 def _put(layer: CacheLayerMixin, read: DynamicLayer, row: int, shape: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@ from torch.utils._triton import has_triton
 from transformers import Cache, DynamicCache, StaticCache
 from transformers.cache_utils import StaticSlidingWindowLayer
 
+from .errors import InputError
 from .transformers_versions import CACHE, CACHE_NAMES
 
 # Lengths of static caches are multiples of this: another question of about the same length needs no compiling.
@@ -137,34 +138,62 @@ class StaticCacheMixin:
         asked_before = self in _ANSWERED
         _ANSWERED.add(self)
         given = next((options[name] for name in CACHE_NAMES if options.get(name) is not None), None)
-        start = given if getattr(given, "handed_on", False) else kept
-        if given is not None and start is None:
+        handed_on = getattr(given, "handed_on", False)
+        if handed_on and self._option(options, "cache_implementation") is not None:
+            raise InputError(
+                "What next_turn returned goes on from its own cache, which cache_implementation would replace; leave "
+                "it out, or leave the cache out and give the video again."
+            )
+        start = given if handed_on else kept
+        # Others hold padding, or keep their tokens elsewhere or in another form.
+        can_be_copied = start is None or (type(start) is DynamicCache and not start.offloading)
+        if (given is not None and not handed_on) or not can_be_copied:
             return {}
         length = 0 if input_ids is None else input_ids.shape[1]
-        new_tokens = _new_tokens(options, options.get("generation_config") or self.generation_config, length)
-        if length == 0 or not asked_before or not self._compiling_pays(options, new_tokens):
-            return {} if kept is None else {CACHE: copy.deepcopy(kept)}
+        total = length + self._new_tokens(options, length)
+        if length == 0 or not asked_before or not self._compiling_pays(options, length, total):
+            return {} if kept is None or handed_on else {CACHE: copy.deepcopy(kept)}
         config = self.config.get_text_config(decoder=True)
         if start is not None:
-            return {CACHE: static_copy(start, config, length + new_tokens)}
-        cache = StaticCache(config=config, max_cache_len=rounded_length(length + new_tokens))
+            return {CACHE: static_copy(start, config, total)}
+        cache = StaticCache(config=config, max_cache_len=rounded_length(total))
         return {CACHE: cache if _is_padded(options) else with_rings(cache, config)}
 
-    def _compiling_pays(self, options: Mapping[str, Any], new_tokens: int) -> bool:
-        """Whether a static cache is the better one: on one GPU, where nothing is asked for that needs another."""
-        config = options.get("generation_config") or self.generation_config
+    def _option(self, options: Mapping[str, Any], name: str) -> Any:
+        """An option of `generate` as transformers reads it: of the call, of a configuration given, of the model."""
+        for value in (
+            options.get(name),
+            getattr(options.get("generation_config"), name, None),
+            getattr(self.generation_config, name, None),
+        ):
+            if value is not None:
+                return value
+        return None
 
-        def option(name: str) -> Any:
-            value = options.get(name)
-            return getattr(config, name, None) if value is None else value
+    def _new_tokens(self, options: Mapping[str, Any], prompt_length: int) -> int:
+        """How many tokens may be generated, at most."""
+        new, whole = self._option(options, "max_new_tokens"), self._option(options, "max_length")
+        if new is None:
+            # transformers' default length, of the whole sequence.
+            return 20 if whole is None else whole - prompt_length
+        return new
 
+    def _compiling_pays(self, options: Mapping[str, Any], length: int, total: int) -> bool:
+        """Whether a static cache is the better one: on one GPU, where nothing is asked for that needs another.
+
+        Args:
+            length: Tokens of the prompt.
+            total: Tokens that there are to be in the end, at most.
+        """
         if self.device.type not in COMPILING_DEVICES or not _can_compile(self):
             return False
-        if option("disable_compile") or option("use_cache") is False:
+        if self._option(options, "disable_compile") or self._option(options, "use_cache") is False:
             return False
-        other = any(option(name) is not None for name in _OTHER_CACHES)
-        other = other or any((option(name) or 1) > 1 for name in _OTHER_DECODING)
-        return not other and new_tokens >= LEAST_NEW_TOKENS
+        other = any(self._option(options, name) is not None for name in _OTHER_CACHES)
+        other = other or any((self._option(options, name) or 1) > 1 for name in _OTHER_DECODING)
+        # Room for more than a context holds would be memory for nothing.
+        context = getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or total
+        return not other and total - length >= LEAST_NEW_TOKENS and total <= context
 
     def _with_growing_cache(self, output: Any, own: Mapping[str, Cache]) -> Any:
         """An output with a cache that can be gone on from, where [`_own_cache`] chose one that is full."""
@@ -181,16 +210,6 @@ class StaticCacheMixin:
         if "offloaded" in cache_implementation or _is_padded(kwargs.get("model_kwargs", {})):
             return cache
         return with_rings(cache, self.config.get_text_config(decoder=True))
-
-
-def _new_tokens(options: Mapping[str, Any], config: Any, prompt_length: int) -> int:
-    """How many tokens may be generated."""
-    for name, before in (("max_new_tokens", 0), ("max_length", prompt_length)):
-        for value in (options.get(name), getattr(config, name, None)):
-            if value is not None:
-                return value - before
-    # transformers' default length, of the whole sequence.
-    return 20
 
 
 def _is_padded(options: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from .pixel_decoder import (
     start_from_masks,
 )
 from .short_repr import short_repr
-from .tracking_inputs import check_counts, check_frames, mask_size
+from .tracking_inputs import check_counts, check_frames, check_prompts, mask_size
 
 # Feature-map positions of all objects of a batch; beyond, a CPU's allocator costs more than batching saves.
 CPU_POSITIONS_PER_BATCH = 1024
@@ -237,6 +237,8 @@ class Tracker:
         check_counts(prompts=prompts, grounding_frames=frames)
         for i, own in enumerate(frames):
             check_frames(own, decoder.image_size, f"grounding_frames of sample {i}")
+        for i, prompt in enumerate(prompts):
+            check_prompts(prompt, decoder.hidden_dim, f"prompts of sample {i}")
         if options.mask_mode != "video" and any(prompt.ndim != 2 for prompt in prompts):
             raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
         self.decoder, self.prompts, self.options = decoder, prompts, options
@@ -302,7 +304,9 @@ class Tracker:
         """Whether all samples are tracked as one batch, frame by frame."""
         # SAM 2.1 encodes the distance to a pointer relative to the length of the video: no two videos in one batch.
         relative = self.decoder.config.enable_temporal_pos_encoding_for_object_pointers
-        return self.options.prompt_frame == 0 and self.options.mask_mode != "anchored" and not relative
+        # Masks as prompts may be of the size of their own video.
+        alike = len({prompt.shape[1:] for prompt in self.prompts if len(prompt)}) <= 1
+        return alike and self.options.prompt_frame == 0 and self.options.mask_mode != "anchored" and not relative
 
     def _track(self, samples: Sequence[int]) -> Iterator[DecidedFrame]:
         """The loop: run by run, frame by frame, group by group."""

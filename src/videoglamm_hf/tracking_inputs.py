@@ -19,6 +19,17 @@ def check_counts(**given: Sequence[Any]) -> None:
         raise InputError(f"There are {found}; give one of each per sample.")
 
 
+def check_prompts(prompts: Any, width: int, where: str) -> None:
+    """Raises InputError unless these are prompt embeddings `[N, width]` or masks `[N, H, W]`."""
+    shape = tuple(getattr(prompts, "shape", ()))
+    if not torch.is_tensor(prompts) or len(shape) not in (2, 3) or (len(shape) == 2 and shape[1] != width):
+        found = f"a tensor {list(shape)}" if torch.is_tensor(prompts) else f"of type {type(prompts).__name__}"
+        raise InputError(
+            f"{where} are {found}; give embeddings [objects, {width}], or masks [objects, height, width] of the "
+            "prompted frame."
+        )
+
+
 def check_frames(frames: Any, side: int, where: str) -> None:
     """Raises InputError unless these are frames as the pixel decoder takes them, as far as can be told unread.
 
