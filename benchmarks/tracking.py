@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "growth / packed masks": round(growth / packed, 2),
         }
     result["small decoder"] = compare(small_decoder(), runs=5)
-    result["tiny golden decoder"] = compare(tiny_model()[0].pixel_decoder, runs=2)
+    result["tiny golden decoder"] = compare(tiny_model()[0].pixel_decoder, runs=3)
     return result
 
 
