@@ -25,7 +25,7 @@ from torch import nn
 from transformers import Sam2VideoModel
 
 # Attention scores (float32) that a CPU works on at once: more no longer fit its cache.
-CPU_SCORES = 2**21
+CPU_SCORES = 2**20
 
 
 @dataclass
