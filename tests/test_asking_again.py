@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
@@ -209,3 +210,14 @@ def test_some_frames_of_a_file(model, ask, encoded, tmp_path):
     some = EncodedVideo.load(tmp_path / "seen.safetensors", places=[1, 3])
     assert torch.equal(some.frame_features.embedding, encoded.frame_features.embedding[[1, 3]])
     assert some.frame_timestamps == [encoded.frame_timestamps[i] for i in (1, 3)]
+
+
+def test_a_cache_that_the_model_is_set_to_goes_before_a_kept_prompt(fresh_model, ask):
+    """Also where the call has a configuration of its own, whose gaps the model's fill."""
+    model, inputs = fresh_model(), ask(video=frames(4, 48, 64))
+    (video,) = model.encode_videos(**inputs, read_prompt=True)
+    own = GenerationConfig(max_new_tokens=2)
+    expected = model.generate(inputs["input_ids"], encoded_videos=[video], generation_config=own)
+    model.generation_config.cache_implementation = "static"
+    found = model.generate(inputs["input_ids"], encoded_videos=[video], generation_config=own)
+    assert torch.equal(found.sequences, expected.sequences)

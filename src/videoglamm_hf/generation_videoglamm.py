@@ -27,7 +27,7 @@ from .generation_output import VideoGlammGenerateOutput
 from .mask_collection import collect_masks
 from .prompt_padding import padded_on_the_left
 from .row_prefill import RowPrefillMixin
-from .static_cache import StaticCacheMixin
+from .static_cache import SEQUENCES_PER_PROMPT, StaticCacheMixin
 from .tracking import FrameMasks, Tracker, TrackingOptions
 from .tracking_inputs import check_frames, mask_size
 from .transformers_versions import CACHE_NAMES
@@ -35,8 +35,6 @@ from .vision_compilation import VisionCompilationMixin
 
 # Per sample, its encoded video or picture; None for text only.
 Encoded = Sequence[EncodedVideo | None]
-# Generation options by which a prompt becomes several sequences.
-_SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 # What else a batch for training carries, which trainers hand on to `generate`.
 _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
@@ -279,10 +277,9 @@ class GroundedGenerationMixin(
         prefix = encoded[0].prefix if len(encoded) == 1 and encoded[0] is not None else None
         if prefix is None or not prefix.starts(input_ids[0]):
             return None
-        config = self._config_of(kwargs)
-        several = any((kwargs.get(name) or getattr(config, name) or 1) > 1 for name in _SEQUENCES_PER_PROMPT)
-        own_cache = any(kwargs.get(name) is not None for name in (*CACHE_NAMES, "cache_implementation"))
-        own_cache = own_cache or config.cache_implementation or kwargs.get("use_cache") is False
+        several = any((self._option(kwargs, name) or 1) > 1 for name in SEQUENCES_PER_PROMPT)
+        own_cache = any(kwargs.get(name) is not None for name in CACHE_NAMES)
+        own_cache = own_cache or self._option(kwargs, "cache_implementation") or kwargs.get("use_cache") is False
         return None if several or own_cache or self._is_assisted(kwargs) else prefix.cache
 
     def _frames_to_segment(

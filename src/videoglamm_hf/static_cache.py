@@ -24,8 +24,8 @@ LENGTH_BUCKET = 256
 LEAST_NEW_TOKENS = 32
 # Where a compiled decoding step is several times as fast: elsewhere launching kernels is not what takes the time.
 COMPILING_DEVICES = ("cuda",)
-# Options of `generate` by which it does more than one word of one sequence at a time, or keeps another cache.
-_OTHER_DECODING = ("num_beams", "num_return_sequences")
+# Options of `generate` by which a prompt becomes several sequences, and by which it keeps another cache.
+SEQUENCES_PER_PROMPT = ("num_beams", "num_return_sequences")
 _OTHER_CACHES = ("cache_implementation", "assistant_model", "prompt_lookup_num_tokens", "prefill_chunk_size")
 
 # Models that have answered before: who asks once does not wait for a compiler.
@@ -190,7 +190,7 @@ class StaticCacheMixin:
         if self._option(options, "disable_compile") or self._option(options, "use_cache") is False:
             return False
         other = any(self._option(options, name) is not None for name in _OTHER_CACHES)
-        other = other or any((self._option(options, name) or 1) > 1 for name in _OTHER_DECODING)
+        other = other or any((self._option(options, name) or 1) > 1 for name in SEQUENCES_PER_PROMPT)
         # Room for more than a context holds would be memory for nothing.
         context = getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or total
         return not other and total - length >= LEAST_NEW_TOKENS and total <= context

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .described import described
 
 LEAST_OVERLAP = LEAST_SIMILARITY = 0.5
 
@@ -49,8 +50,7 @@ def score_grounded_caption(
 def _check_masks(masks: Sequence[np.ndarray]) -> None:
     for mask in masks:
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 3:
-            found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
-            raise InputError(f"masks must be bool arrays [T, H, W], not {found}")
+            raise InputError(f"masks must be bool arrays [T, H, W], not {described(mask)}")
     shapes = {mask.shape for mask in masks}
     if len(shapes) > 1:
         raise InputError(f"masks of one sample must be of one shape, not {sorted(map(list, shapes))}")

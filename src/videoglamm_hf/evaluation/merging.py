@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
+from .described import described
 
 BACKGROUND = np.float32(0.1)
 LEAST = np.float32(0.5)
@@ -31,8 +32,7 @@ def merge_expressions(logits: Sequence[np.ndarray]) -> np.ndarray:
         raise InputError(f"give the logits of 1 to 255 expressions, not of {len(logits)}")
     for number, values in enumerate(logits):
         if not isinstance(values, np.ndarray) or values.ndim != 3 or values.dtype.kind != "f":
-            found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
-            raise InputError(f"logits[{number}] must be a float array [T, H, W], not {found}")
+            raise InputError(f"logits[{number}] must be a float array [T, H, W], not {described(values)}")
         if values.shape != logits[0].shape:
             raise InputError(f"logits[{number}] is {list(values.shape)}, but logits[0] is {list(logits[0].shape)}")
     labels = np.zeros(logits[0].shape, np.uint8)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
+from .described import described
 from .small_blobs import without_small_blobs
 
 THRESHOLDS = (0.3, 0.5)
@@ -50,9 +51,9 @@ def score_moment(
         raise InputError("boxes of the annotated moment must be finite")
     for number, mask in enumerate(predicted_masks):
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 3 or len(mask) != len(boxes):
-            found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
             raise InputError(
-                f"predicted_masks[{number}] must be bool [T, H, W] with {len(boxes)} frames as boxes, not {found}"
+                f"predicted_masks[{number}] must be bool [T, H, W] with {len(boxes)} frames as boxes, not "
+                f"{described(mask)}"
             )
     overlaps = np.zeros(last + 1 - first)
     if len(predicted_masks):

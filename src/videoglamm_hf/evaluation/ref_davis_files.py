@@ -9,6 +9,7 @@ import numpy as np
 from ..data.annotations import read_object_ids
 from ..data.referring import Expression, read_expressions, split_folder
 from ..errors import InputError, MediaError
+from .described import described
 from .mask_files import read_labels
 from .merging import merge_expressions
 from .object_pairing import tracks_of
@@ -139,8 +140,7 @@ def _read_logits(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise MediaError(f"{path}: cannot be read as an array: {error}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.shape != shape:
-        found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise MediaError(f"{path}: must be float {list(shape)}, [T, H, W] of the video, not {found}")
+        raise MediaError(f"{path}: must be float {list(shape)}, [T, H, W] of the video, not {described(values)}")
     for number, frame in enumerate(values):
         if np.isnan(frame).any():
             raise MediaError(f"{path}: frame {number} holds NaN")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..errors import InputError
+from .described import described
 from .packed_frames import PackedFrame, count
 
 BOUNDARY_TOLERANCE = 0.008  # of the frame's diagonal
@@ -99,8 +100,7 @@ def _checked_frames(*masks: np.ndarray | None) -> tuple[Iterator[PackedFrame], I
         if array is None and name == "void":
             continue
         if not isinstance(array, np.ndarray) or array.dtype != np.bool_ or array.ndim != 3 or 0 in array.shape[1:]:
-            found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise InputError(f"{name} must be a bool array [T, H, W], not {found}")
+            raise InputError(f"{name} must be a bool array [T, H, W], not {described(array)}")
         if array.shape != masks[0].shape:
             raise InputError(f"{name} is {list(array.shape)}, but prediction is {list(masks[0].shape)}")
     prediction, truth, void = masks
