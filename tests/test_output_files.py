@@ -12,7 +12,7 @@ import pytest
 from tests.common_suites.small_models import model_config
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import OutputError, cli
-from videoglamm_hf.cli.output_names import safe_name
+from videoglamm_hf.data.output_names import safe_name
 from videoglamm_hf.output_files import (
     check_output,
     clear_leftovers,

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
-from ..evaluation.choices import BENCHMARKS
+from ..evaluation.choices import EVALUATED, OBJECTS, SCORED
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
@@ -247,7 +247,7 @@ def score(parser: ArgumentParser) -> None:
 
     What has no prediction, or one that cannot be read, scores 0 and is listed in the output.
     """
-    parser.add_argument("benchmark", choices=BENCHMARKS, help="whose figures (docs/evaluation.md says where data lie)")
+    parser.add_argument("benchmark", choices=SCORED, help="whose figures (docs/evaluation.md says where data lie)")
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="folder of the benchmark as its authors ship it, with the truth"
     )
@@ -262,4 +262,47 @@ def score(parser: ArgumentParser) -> None:
     _quiet(parser)
 
 
-COMMANDS = (segment, convert, verify, export, push, check_data, check_answer, cache_features, memory, score)
+def evaluate(parser: ArgumentParser) -> None:
+    """Asks a model everything a benchmark asks, and scores the answers as its authors' own code does.
+
+    Every answer is a file in the output folder as soon as it is there: the same command again goes on where the last
+    one ended. Several processes share the videos: `accelerate launch --num-processes N -m videoglamm_hf evaluate ...`.
+    """
+    parser.add_argument("benchmark", choices=EVALUATED, help="what is asked (docs/evaluation.md says where data lie)")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of the benchmark as its authors ship it")
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder of the run: a new one, or one to go on with",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="ask about the first N videos only")
+    parser.add_argument(
+        "--shard", metavar="I/N", help="ask about every N-th video, from number I on; whoever ends last scores"
+    )
+    parser.add_argument(
+        "--merge", action="append", default=[], metavar="DIR", help="take over the answers of another shard's folder"
+    )
+    parser.add_argument("--prompt", help="what is asked, with a place for {phrase} (default: what the original asks)")
+    parser.add_argument(
+        "--objects",
+        choices=OBJECTS,
+        default="last",
+        help="which object of an answer counts where a benchmark takes one mask (default: last)",
+    )
+    parser.add_argument("--mask-mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    _quiet(parser)
+
+
+COMMANDS = (
+    *(segment, convert, verify, export, push, check_data, check_answer, cache_features, memory, score, evaluate),
+)

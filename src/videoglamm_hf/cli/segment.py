@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clip import SampledClip
+from ..data.output_names import safe_name
 from ..errors import InputError, OutputError, ResourceError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer
 from ..loading.models import answer_needs_less, load_config, load_model, load_processor
@@ -21,9 +22,9 @@ from ..render.terminal import colored_answer
 from ..toy import TINY_MODEL
 from .answer_file import note_of
 from .asking import ANSWER, ask, every_frame, write_answer
-from .output_names import safe_name
+from .processes import started_processes
 from .screen import library_bars, say, shows_colors, shows_progress
-from .segment_folder import answer_videos, started_processes
+from .segment_folder import answer_videos
 from .video_folders import find_videos
 from .wording import counted
 

@@ -6,33 +6,20 @@ answer's folder appears only when it is complete, so one that exists is finished
 
 import argparse
 import json
-import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
+from ..data.output_names import safe_name
 from ..errors import InputError, MediaError, VideoGlammError
 from ..output_files import clear_leftovers, explained_writes
-from .output_names import safe_name
+from .processes import joined, own_device, wait_for_all
 from .screen import shows_progress
 from .wording import counted
-
-# Processes that are done wait for the one with the longest videos.
-PATIENCE = timedelta(days=7)
-
-
-def started_processes() -> int:
-    """How many processes a launcher (`torchrun`, `accelerate launch`) started."""
-    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def answer_videos(
@@ -60,14 +47,14 @@ def answer_videos(
         output.mkdir(parents=True, exist_ok=True)
     folders = {video: output / safe_name(video.name) for video in videos}
     finished = set() if arguments.overwrite else {v for v in videos if _is_finished(folders[v], settings(v))}
-    processes = _join(arguments.device) if started_processes() > 1 else None
+    processes = joined(arguments.device)
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
     for video in videos[index::count]:
         clear_leftovers(folders[video])
     own = [video for video in videos[index::count] if video not in finished]
     failures: list[str] = []
     # Before the bar, for loading shows one of its own.
-    answer = load(_device(arguments.device, processes)) if own else None
+    answer = load(own_device(arguments.device, processes)) if own else None
     shown = index == 0 and shows_progress(arguments.quiet)
     with tqdm(desc="videos", total=len(videos), initial=len(finished), unit="video", disable=not shown) as bar:
         for video in own:
@@ -80,7 +67,9 @@ def answer_videos(
                 failures.append(f"{video.name}: {str(error).partition(chr(10))[0]}")
             bar.update()
         if processes:
-            failures = _wait_for_all(failures, bar, folders, index)
+            failures = wait_for_all(
+                failures, bar, lambda: sum((f / "answer.json").exists() for f in folders.values()), index
+            )
     if failures and index == 0:
         listed = "\n  ".join(sorted(failures))
         failed = f"{len(failures)} of {counted(len(videos), 'video')}"
@@ -102,30 +91,3 @@ def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:
             "--overwrite to answer all videos anew."
         )
     return True
-
-
-def _join(device: str | None) -> PartialState:
-    """Meets the other processes."""
-    return PartialState(cpu=device == "cpu" or not torch.accelerator.is_available(), timeout=PATIENCE)
-
-
-def _device(wanted: str | None, processes: PartialState | None) -> str | None:
-    """This process's own device of the kind that is wanted."""
-    if processes is None or (wanted is not None and wanted != processes.device.type):
-        return wanted
-    return str(processes.device)
-
-
-def _wait_for_all(failures: list[str], bar: tqdm, folders: dict[Path, Path], index: int) -> list[str]:
-    """The failures of all processes, once all are done; the main one's bar counts what the others finish."""
-    everyone = dist.barrier(async_op=True)
-    while index == 0 and not everyone.is_completed():
-        bar.n = max(bar.n, sum((folder / "answer.json").exists() for folder in folders.values()))
-        bar.refresh()
-        time.sleep(0.2)
-    everyone.wait()
-    failures = gather_object(failures)
-    dist.destroy_process_group()
-    bar.n = bar.total
-    bar.refresh()
-    return failures

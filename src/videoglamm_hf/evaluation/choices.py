@@ -1,3 +1,5 @@
 """What can be chosen, apart from what does it, so that the command line can name it without importing that."""
 
-BENCHMARKS = ("mevis", "ref-davis17")
+SCORED = ("mevis", "ref-davis17")
+EVALUATED = ("mevis",)
+OBJECTS = ("last", "first", "all")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import InputError
 from ..output_files import explained_writes, replacing_file
 from .video_masks import BOUNDARY_TOLERANCE
 
@@ -25,7 +26,9 @@ class Scores:
         per_expression: J and F of every expression, by `VIDEO_EXPRESSION`.
         missing: Names of what has no prediction at all, and is scored 0.
         missing_frames: How many frames have no file, and count as empty, by the name of what lacks them.
-        failed: Why a prediction could not be scored, and is scored 0, by its name.
+        failed: Why a question could not be answered, or a prediction not be scored, and is scored 0, by its name.
+        per_sample: Figures of every sample beside or in place of J and F, by its name.
+        videos: Which video every sample is about, by its name; intervals are over videos.
         settings: What the figures depend on.
     """
 
@@ -35,6 +38,8 @@ class Scores:
     missing: list[str] = field(default_factory=list)
     missing_frames: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    per_sample: dict[str, dict[str, Any]] = field(default_factory=dict)
+    videos: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(
         default_factory=lambda: {"boundary_tolerance": BOUNDARY_TOLERANCE, "frames_without_file": "empty"}
     )
@@ -58,3 +63,14 @@ def mean_region_and_boundary(pairs: Iterable[Sequence[float]]) -> dict[str, floa
     values = list(pairs)
     j, f = (math.fsum(side) / len(values) for side in zip(*values, strict=True))
     return {"J": j, "F": f, "J&F": (j + f) / 2}
+
+
+def check_any_scored(scores: Scores, folder: Path, expected: str) -> None:
+    """Refuses scores of a folder in which there was nothing: it is the wrong one.
+
+    Raises:
+        InputError: Every prediction is missing or failed.
+    """
+    if len(scores.missing) + len(scores.failed) >= len(scores.per_expression):
+        reason = next(iter(scores.failed.values()), expected)
+        raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")

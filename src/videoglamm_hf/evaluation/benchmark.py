@@ -1,0 +1,91 @@
+"""A benchmark, as everything that asks and scores sees it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .scores import Scores
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a benchmark.
+
+    Attributes:
+        parts: What its files are called, folder by folder: `("clip0", "1")`. Joined with `_` they are its name.
+        video: What it is about. Items about one video follow each other and share what the model sees of it.
+        index: Which sample of the benchmark it is.
+        question: What the model is asked.
+        kind: Which of the benchmark's kinds of questions it is, such as `"reasoning"`; empty if there is one kind.
+    """
+
+    parts: tuple[str, ...]
+    video: str
+    index: int
+    question: str
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        return "_".join(self.parts)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark with its data.
+
+    Attributes:
+        name: As the command line knows it.
+        items: All questions.
+        sample: A sample of training (see [`sample`]) by an item's `index`: its frames, and the truth if that is
+            public. `mask_frames` are the frames that get masks.
+        export: Writes what was predicted of some items as the benchmark takes it: items, a function that reads an
+            item's [`Prediction`] (None where there is none), and a new folder.
+        score: Scores such a folder, of these items alone; None if the truth is not public.
+        settings: What the questions and figures depend on, for the record.
+        clip_frames: Longest piece of a video that is asked about at once; None for whole videos.
+        with_logits: Whether predictions need logits of masks.
+        submitted: Whether the exported folder, zipped, is what a server takes.
+    """
+
+    name: str
+    items: Sequence[Item]
+    sample: Callable[[int], dict[str, Any]]
+    export: Callable[..., None]
+    score: Callable[[Path, Sequence[Item]], Scores] | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    clip_frames: int | None = None
+    with_logits: bool = False
+    submitted: bool = False
+
+
+def check_items(items: Sequence[Item], where: str) -> None:
+    """Refuses names that would meet, or leave a folder, as names of files.
+
+    Raises:
+        InputError: two items have one name, or a part of a name is no name of a file.
+    """
+    seen: set[str] = set()
+    for item in items:
+        for part in item.parts:
+            if part in ("", ".", "..") or any(character in part for character in "/\\\0"):
+                raise InputError(f"{where}: {part!r:.80} cannot be the name of a file; rename it in the data")
+        if item.name in seen:
+            raise InputError(f"{where}: two questions are called {item.name}; rename a video")
+        seen.add(item.name)
+
+
+def first_videos(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The items about the first videos; all of them without a limit."""
+    if limit is None:
+        return list(items)
+    videos = list(dict.fromkeys(item.video for item in items))[:limit]
+    return [item for item in items if item.video in set(videos)]
+
+
+def part_of_videos(items: Sequence[Item], index: int, count: int) -> list[Item]:
+    """The items about every `count`-th video, from number `index`: no two parts share a video."""
+    place = {video: number for number, video in enumerate(dict.fromkeys(item.video for item in items))}
+    return [item for item in items if place[item.video] % count == index]

@@ -1,0 +1,100 @@
+"""A benchmark from questions to figures, in a folder that a run which was ended goes on in."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..output_files import explained_writes, replacing_file, replacing_folder
+from .answering import Answering
+from .benchmark import Benchmark, Item
+from .choices import EVALUATED
+from .options import Options
+from .run_folder import RunFolder
+from .scores import Scores
+
+
+def read_benchmark(name: str, data: str, options: Options | None = None) -> Benchmark:
+    """A benchmark with its data.
+
+    Args:
+        name: One of `EVALUATED`.
+        data: Folder as its authors ship it, see docs/evaluation.md.
+        options: See [`Options`].
+
+    Raises:
+        InputError: There is no such benchmark, or the data are missing or inconsistent.
+    """
+    if name not in EVALUATED:
+        raise InputError(f"there is no benchmark {name!r:.80}; there are {', '.join(EVALUATED)}")
+    return import_module(f".{name.replace('-', '_')}", __package__).read(data, options or Options())
+
+
+def run_settings(benchmark: Benchmark, how: Answering, **model: Any) -> dict[str, Any]:
+    """What every answer of an evaluation depends on, and so must be the same when it goes on.
+
+    Args:
+        benchmark: The benchmark.
+        how: How questions are answered.
+        model: What is known of the model: its name, a digest of its weights, its precision.
+    """
+    questions = [[item.name, item.question] for item in benchmark.items]
+    return {
+        "benchmark": benchmark.name,
+        **model,
+        **benchmark.settings,
+        "clip_frames": benchmark.clip_frames,
+        "mask_mode": how.mask_mode,
+        "max_new_tokens": how.max_new_tokens,
+        "questions": hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16],
+    }
+
+
+def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder) -> Scores | None:
+    """Writes predictions as the benchmark takes them, its submission, scores.json and report.html.
+
+    Args:
+        benchmark: The benchmark.
+        items: Those that are scored, all answered or failed; what failed scores 0.
+        run: The folder.
+
+    Returns:
+        The scores; None if the truth is not public.
+
+    Raises:
+        InputError: Some items have not been answered yet, nor have they failed.
+        MediaError: An answer is not as it was written.
+        OutputError: A file cannot be written.
+    """
+    failures = run.failures(items)
+    open_items = [item for item in run.unanswered(items) if item.name not in failures]
+    if open_items:
+        raise InputError(
+            f"{run.path}: {len(open_items)} of {len(items)} questions have no answer yet, {open_items[0].name} among "
+            "them; run again, with the other shards if there are several"
+        )
+    with replacing_folder(run.predictions, "predictions") as folder:
+        benchmark.export(items, run.read, folder, **({"logits": run.logits} if benchmark.with_logits else {}))
+    if benchmark.submitted:
+        _zip(run.predictions, run.path / "submission.zip")
+    if benchmark.score is None:
+        return None
+    scores = benchmark.score(run.predictions, items)
+    scores.failed = failures | scores.failed
+    scores.missing = [name for name in scores.missing if name not in scores.failed]
+    scores.settings |= run.settings
+    scores.videos = {item.name: item.video for item in items}
+    scores.write(run.path / "scores.json")
+    return scores
+
+
+def _zip(folder: Path, target: Path) -> None:
+    """The files of a folder, in one; masks are compressed already."""
+    with explained_writes(target), replacing_file(target) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                archive.write(path, path.relative_to(folder).as_posix())

@@ -1,0 +1,176 @@
+"""J and F of expressions about videos, from a PNG per frame, as MeViS' own `eval_mevis.py` computes them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from ..data.masks import mask_size
+from ..data.referring import split_folder
+from ..data.rle import decode_rle
+from ..errors import InputError, MediaError
+from ..output_files import explained_writes
+from .benchmark import Item
+from .mask_files import read_mask
+from .packed_frames import PackedFrame
+from .prediction import Prediction
+from .scores import Scores, mean_region_and_boundary
+from .video_masks import frame_accuracy, frame_similarity, packed_frames
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an expression is scored against.
+
+    Attributes:
+        parts: Folders of its files, `(video, expression)`.
+        frames: Names of its files without suffix.
+        objects: What it names: expressions of one video that name the same share their truth.
+        track: The truth: one mask per frame, None where there is none. Called when it is needed.
+    """
+
+    parts: tuple[str, str]
+    frames: Sequence[str]
+    objects: tuple[Any, ...]
+    track: Callable[[], Sequence[dict | None]]
+
+    @property
+    def name(self) -> str:
+        return "_".join(self.parts)
+
+
+def score_expressions(
+    benchmark: str, subjects: Sequence[Subject], predictions: Path, *, progress: bool = False
+) -> Scores:
+    """J and F of every expression, averaged over frames, then over expressions.
+
+    An expression without a file scores 0, as in the original; a frame without one counts as empty, where the original
+    stops. A prediction that cannot be read scores 0 and is listed.
+
+    Args:
+        benchmark: Name for the record.
+        subjects: All expressions.
+        predictions: `<video>/<expression>/<frame>.png`, black where the object is not.
+        progress: Whether to show a bar.
+
+    Raises:
+        InputError: Two expressions have one name, or there is no such folder.
+    """
+    folder = split_folder(predictions)
+    names = [subject.name for subject in subjects]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two expressions are called {twice}, as VIDEO_EXPRESSION; rename a video")
+    scores = Scores(benchmark)
+    found: dict[int, list[float]] = {}
+    last, truth = None, _Truth([])
+    # Expressions about the same objects follow each other, so that their truth is prepared once.
+    order = sorted(range(len(names)), key=lambda i: (subjects[i].parts[0], subjects[i].objects))
+    for index in tqdm(order, desc="scoring", unit="expression", disable=not progress):
+        subject, name = subjects[index], names[index]
+        files = [folder.joinpath(*subject.parts, f"{frame}.png") for frame in subject.frames]
+        there = [file if file.exists() else None for file in files]
+        found[index] = [0.0, 0.0]
+        if not any(there):
+            scores.missing.append(name)
+            continue
+        if None in there:
+            scores.missing_frames[name] = there.count(None)
+        same = (subject.parts[0], subject.objects)
+        if same != last:
+            last, truth = same, _Truth(subject.track())
+        try:
+            found[index] = _compared(there, truth)
+        except MediaError as error:
+            scores.failed[name] = str(error)
+    # In the order of the data, not in which they were scored.
+    scores.missing.sort(key=names.index)
+    scores.failed = {name: scores.failed[name] for name in names if name in scores.failed}
+    scores.per_expression = {name: found[index] for index, name in enumerate(names)}
+    scores.figures = mean_region_and_boundary(scores.per_expression.values())
+    return scores
+
+
+def export_expressions(
+    items: Iterable[Item],
+    read: Callable[[Item], Prediction | None],
+    folder: Path,
+    *,
+    frames: Callable[[Item], Sequence[str]],
+    objects: str,
+) -> None:
+    """Writes predictions as `<video>/<expression>/<frame>.png`; an answer without an object leaves no file.
+
+    Args:
+        items: Expressions.
+        read: Gives the prediction of one.
+        folder: Where to.
+        frames: Names of an expression's frames.
+        objects: Which of an answer's objects count: one of `OBJECTS`.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for item in items:
+        prediction = read(item)
+        if prediction is None:
+            continue
+        place = folder.joinpath(*item.parts)
+        with explained_writes(place):
+            place.mkdir(parents=True, exist_ok=True)
+            for frame, mask in zip(frames(item), counted_masks(prediction, objects), strict=False):
+                Image.fromarray(mask.astype(np.uint8) * 255).save(place / f"{frame}.png")
+
+
+def counted_masks(prediction: Prediction, objects: str) -> Iterable[np.ndarray]:
+    """The mask of every frame, bool `[H, W]`, of those objects of an answer that count; none if it has no object."""
+    chosen = prediction.masks
+    if objects != "all":
+        chosen = prediction.masks[:1] if objects == "first" else prediction.masks[-1:]
+    for masks in zip(*chosen, strict=True):
+        seen = [decode_rle(mask) for mask in masks if mask is not None]
+        yield np.logical_or.reduce(seen) if seen else np.zeros(prediction.size, bool)
+
+
+class _Truth:
+    """The truth of one expression; frames are decoded when they are compared, and kept."""
+
+    def __init__(self, track: Sequence[dict | None]) -> None:
+        self._track = track
+        self.size = next((mask_size(mask) for mask in track if mask is not None), None)
+        self._frames: dict[tuple[int, tuple[int, int]], PackedFrame] = {}
+
+    def frame(self, number: int, size: tuple[int, int]) -> PackedFrame:
+        key = (number, size)
+        if key not in self._frames:
+            mask = self._track[number]
+            pixels = np.zeros(size, bool) if mask is None else decode_rle(mask)
+            self._frames[key] = next(packed_frames([pixels]))
+        return self._frames[key]
+
+
+def _compared(files: Sequence[Path | None], truth: _Truth) -> list[float]:
+    """Mean J and F over frames.
+
+    Raises:
+        MediaError: a file cannot be read, or has not the size of the truth.
+    """
+    size = truth.size
+    similarities, accuracies = [], []
+    for number, file in enumerate(files):
+        mask = None if file is None else read_mask(file, size)
+        if mask is None and size is None:
+            # Neither says how large it is, and neither has anything: they agree.
+            similarities.append(1.0), accuracies.append(1.0)
+            continue
+        if size is None:
+            size = mask.shape
+        predicted = next(packed_frames([np.zeros(size, bool) if mask is None else mask]))
+        expected = truth.frame(number, size)
+        similarities.append(frame_similarity(predicted, expected))
+        accuracies.append(frame_accuracy(predicted, expected))
+    return [float(np.mean(similarities)), float(np.mean(accuracies))]

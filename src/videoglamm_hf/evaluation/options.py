@@ -1,0 +1,38 @@
+"""What of an evaluation can be chosen; what is not follows the original's scripts."""
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .choices import OBJECTS
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices that questions and figures depend on.
+
+    Attributes:
+        prompt: What is asked, with a place for `{phrase}`; None for what the original's script asks.
+        objects: Which objects of an answer are its mask where a benchmark takes one: `"last"`, `"first"` or `"all"`
+            of them together.
+
+    Raises:
+        InputError: A choice is none of these.
+    """
+
+    prompt: str | None = None
+    objects: str = "last"
+
+    def __post_init__(self) -> None:
+        if self.objects not in OBJECTS:
+            raise InputError(f"objects is {self.objects!r:.80}; there are {', '.join(OBJECTS)}")
+
+
+def asked(template: str, options: Options, phrase: str) -> str:
+    """The question about a phrase.
+
+    Args:
+        template: What the original's script asks.
+        options: May have another template.
+        phrase: The words, as the data have them; they are asked about in lower case.
+    """
+    return (options.prompt or template).replace("{phrase}", " ".join(phrase.lower().split()))
