@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 from ..evaluation.mevis import score_mevis
-from ..evaluation.ref_davis import score_ref_davis
+from ..evaluation.ref_davis17 import score_ref_davis
 from ..output_files import explained_writes
 from .score_table import show_scores
 from .screen import say, shows_progress

@@ -83,7 +83,7 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder) -> Score
         _zip(run.predictions, run.path / "submission.zip")
     if benchmark.score is None:
         return None
-    scores = benchmark.score(run.predictions, items)
+    scores = benchmark.score(run.predictions, items, failures)
     scores.failed = failures | scores.failed
     scores.missing = [name for name in scores.missing if name not in scores.failed]
     scores.settings |= run.settings

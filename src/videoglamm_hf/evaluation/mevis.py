@@ -1,6 +1,7 @@
 """MeViS: expressions about motion, asked as the original's `eval_mevis.py` asks, scored as MeViS' own script."""
 
 import os
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,5 +83,5 @@ def _unlabelled(root: Path, expressions: list[Expression], index: int) -> dict[s
     return {"video": video, "mask_frames": list(range(len(video)))}
 
 
-def _score(subjects: list[Subject], predictions: Path, items: list[Item]) -> Scores:
+def _score(subjects: list[Subject], predictions: Path, items: Sequence[Item], failed: Collection[str]) -> Scores:
     return score_expressions("mevis", [subjects[item.index] for item in items], predictions)
