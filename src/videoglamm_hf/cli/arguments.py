@@ -303,6 +303,14 @@ def evaluate(parser: ArgumentParser) -> None:
     _quiet(parser)
 
 
+def compare(parser: ArgumentParser) -> None:
+    """Says what differs between two evaluations, question by question, and how sure that is."""
+    parser.add_argument("first", metavar="RUN_A", help="folder that `videoglamm evaluate` wrote")
+    parser.add_argument("second", metavar="RUN_B", help="another one, of the same benchmark")
+    parser.add_argument("--output", metavar="FILE", help="HTML file to write, too; an older one is replaced")
+
+
 COMMANDS = (
-    *(segment, convert, verify, export, push, check_data, check_answer, cache_features, memory, score, evaluate),
+    *(segment, convert, verify, export, push, check_data, check_answer, cache_features, memory),
+    *(score, evaluate, compare),
 )

@@ -13,7 +13,9 @@ from ..output_files import explained_writes, replacing_file, replacing_folder
 from .answering import Answering
 from .benchmark import Benchmark, Item
 from .choices import EVALUATED
+from .intervals import figure_intervals
 from .options import Options
+from .report import write_report
 from .run_folder import RunFolder
 from .scores import Scores
 
@@ -54,13 +56,14 @@ def run_settings(benchmark: Benchmark, how: Answering, **model: Any) -> dict[str
     }
 
 
-def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder) -> Scores | None:
+def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progress: bool = False) -> Scores | None:
     """Writes predictions as the benchmark takes them, its submission, scores.json and report.html.
 
     Args:
         benchmark: The benchmark.
         items: Those that are scored, all answered or failed; what failed scores 0.
         run: The folder.
+        progress: Whether to show bars.
 
     Returns:
         The scores; None if the truth is not public.
@@ -88,7 +91,11 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder) -> Score
     scores.missing = [name for name in scores.missing if name not in scores.failed]
     scores.settings |= run.settings
     scores.videos = {item.name: item.video for item in items}
+    answers = ((item.name, run.read(item)) for item in items)
+    scores.answers = {name: answer.text for name, answer in answers if answer is not None}
+    scores.intervals = figure_intervals(scores.samples(), scores.videos, scores.ratios)
     scores.write(run.path / "scores.json")
+    write_report(run.path / "report.html", benchmark, items, scores, run.read, progress=progress)
     return scores
 
 

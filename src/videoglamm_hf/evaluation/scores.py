@@ -28,6 +28,9 @@ class Scores:
         missing_frames: How many frames have no file, and count as empty, by the name of what lacks them.
         failed: Why a question could not be answered, or a prediction not be scored, and is scored 0, by its name.
         per_sample: Figures of every sample beside or in place of J and F, by its name.
+        answers: What was answered, by the name of the sample.
+        ratios: Numerator and denominator among the figures of samples, of figures that are ratios of sums.
+        intervals: `[low, high]` of figures, see [`figure_intervals`].
         videos: Which video every sample is about, by its name; intervals are over videos.
         settings: What the figures depend on.
     """
@@ -39,10 +42,24 @@ class Scores:
     missing_frames: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     per_sample: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    ratios: dict[str, list[str]] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(
         default_factory=lambda: {"boundary_tolerance": BOUNDARY_TOLERANCE, "frames_without_file": "empty"}
     )
+
+    @property
+    def main_figure(self) -> str:
+        """The figure of samples by which they are ranked: the first one."""
+        return next((name for figures in self.samples().values() for name in figures), "J&F")
+
+    def samples(self) -> dict[str, dict[str, float]]:
+        """All figures of every sample, by its name."""
+        pairs = {name: {"J&F": (j + f) / 2, "J": j, "F": f} for name, (j, f) in self.per_expression.items()}
+        names = pairs | self.per_sample
+        return {name: pairs.get(name, {}) | self.per_sample.get(name, {}) for name in names}
 
     def write(self, path: Path) -> None:
         """Writes scores.json, whole or not at all.

@@ -1,0 +1,72 @@
+"""How sure a figure is: intervals by drawing videos again."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+DRAWS = 2000
+LEVEL = 0.95
+
+
+def bootstrap_interval(
+    values: Sequence[float], videos: Sequence[str], weights: Sequence[float] | None = None, *, seed: int = 0
+) -> tuple[float, float]:
+    """Between which values a mean over samples lies, if other videos like these had been drawn.
+
+    Samples about one video are not independent, so that whole videos are drawn, with replacement (percentile
+    bootstrap, 95 %, 2000 draws).
+
+    Args:
+        values: Of every sample.
+        videos: Which video every sample is about.
+        weights: What a sample counts; for a ratio, its denominator (and its values are ratios). 1 each if None.
+        seed: Of the draws; the same one gives the same interval.
+
+    Returns:
+        The lower and the upper end; NaN without samples.
+    """
+    values, weights = np.asarray(values, np.float64), _weights(values, weights)
+    if not len(values) or not weights.sum():
+        return float("nan"), float("nan")
+    _, groups = np.unique(np.asarray(videos), return_inverse=True)
+    sums, counts = (np.bincount(groups, weights=column) for column in (values * weights, weights))
+    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
+    totals = draws @ counts
+    means = (draws @ sums)[totals > 0] / totals[totals > 0]
+    outside = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(means, [outside, 100 - outside])
+    return float(low), float(high)
+
+
+def weighted_mean(values: Sequence[float], weights: Sequence[float] | None = None) -> float:
+    """The mean that [`bootstrap_interval`] is about; NaN without samples."""
+    values, weights = np.asarray(values, np.float64), _weights(values, weights)
+    return float((values * weights).sum() / weights.sum()) if len(values) and weights.sum() else float("nan")
+
+
+def figure_intervals(
+    samples: Mapping[str, Mapping[str, float]], videos: Mapping[str, str], ratios: Mapping[str, Sequence[str]]
+) -> dict[str, list[float]]:
+    """`[low, high]` of every figure that is a mean over samples, or a ratio of sums over them.
+
+    Args:
+        samples: Figures of every sample, by its name.
+        videos: Which video a sample is about, by its name.
+        ratios: Numerator and denominator of figures that are ratios of sums, by their names.
+    """
+    parts = {name for pair in ratios.values() for name in pair}
+    figures = dict.fromkeys(name for own in samples.values() for name in own if name not in parts)
+    found = {}
+    for figure in figures:
+        own = {name: values[figure] for name, values in samples.items() if figure in values}
+        found[figure] = list(bootstrap_interval(list(own.values()), [videos[name] for name in own]))
+    for figure, (above, below) in ratios.items():
+        own = {name: values for name, values in samples.items() if values.get(below)}
+        shares = [values[above] / values[below] for values in own.values()]
+        weights = [values[below] for values in own.values()]
+        found[figure] = list(bootstrap_interval(shares, [videos[name] for name in own], weights))
+    return found
+
+
+def _weights(values: Sequence[float], weights: Sequence[float] | None) -> np.ndarray:
+    return np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
