@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .jsonl_validation import validate_jsonl
     from .masks import decode_masks
     from .mevis import MevisDataset
+    from .reason_vos import ReasonVOSDataset
     from .ref_davis import RefDavisDataset
     from .ref_youtube_vos import RefYoutubeVosDataset
+    from .revos import ReVOSDataset
     from .sample import check_sample
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)
