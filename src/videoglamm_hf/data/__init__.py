@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .reason_vos import ReasonVOSDataset
     from .ref_davis import RefDavisDataset
     from .ref_youtube_vos import RefYoutubeVosDataset
+    from .refcoco import RefCocoDataset
     from .revos import ReVOSDataset
     from .sample import check_sample
 
