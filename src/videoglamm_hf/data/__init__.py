@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .collator import VideoGlammDataCollator
     from .feature_cache import FeatureCache, cache_features
     from .gcg import GcgDataset
+    from .hc_stvg import HcStvgDataset
     from .jsonl import JsonlDataset, write_jsonl
     from .jsonl_validation import validate_jsonl
     from .masks import decode_masks
@@ -23,5 +24,6 @@ if TYPE_CHECKING:
     from .refcoco import RefCocoDataset
     from .revos import ReVOSDataset
     from .sample import check_sample
+    from .vidstg import VidStgDataset
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)
