@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .collator import VideoGlammDataCollator
     from .feature_cache import FeatureCache, cache_features
     from .gcg import GcgDataset
+    from .grandf import GrandFDataset
     from .hc_stvg import HcStvgDataset
     from .jsonl import JsonlDataset, write_jsonl
     from .jsonl_validation import validate_jsonl

@@ -22,8 +22,8 @@ _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
 
 
-def load_json(path: Path, kind: type[_T] = dict) -> _T:
-    """The object in a JSON file, or the list if `kind` is `list`.
+def load_json(path: Path, kind: type[_T] | tuple[type[_T], ...] = dict) -> _T:
+    """The object in a JSON file; or the list if `kind` is `list`, or either if it is both.
 
     Raises:
         InputError: the file cannot be read, is not JSON, names something twice, or holds something else; the message
@@ -40,7 +40,9 @@ def load_json(path: Path, kind: type[_T] = dict) -> _T:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; copy or download it again") from error
     if not isinstance(value, kind):
-        raise InputError(f"{path}: must hold a JSON {_JSON_NAMES[kind].split()[-1]}, not {type(value).__name__}")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(_JSON_NAMES[one].split()[-1] for one in kinds)
+        raise InputError(f"{path}: must hold a JSON {expected}, not {type(value).__name__}")
     return value
 
 
@@ -152,6 +154,23 @@ def read_mask_picture(path: Path) -> np.ndarray:
     expected = "annotations are PNG files in black and white, of one channel of 8 bits or 1, or with a palette"
     with opened_annotation(path, ("1", "L", "P"), expected) as picture:
         return np.asarray(picture if picture.mode != "P" else picture.convert("L")).astype(bool)
+
+
+def picture_size(path: str) -> tuple[int, int]:
+    """(height, width) of a picture, which is not decoded.
+
+    Raises:
+        MediaError: the file is missing or no picture.
+    """
+    from ..picture_files import open_picture
+
+    name = short_name(path)
+    with local_file(path) as file, media_errors(name):
+        picture = open_picture(file, name)
+        if picture is None:
+            raise MediaError(f"{name}: not a picture; download it again")
+        with picture:
+            return picture.height, picture.width
 
 
 def checked_index(index: int, length: int) -> int:
