@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..startup.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from .anet_entities import AnetEntitiesDataset
     from .collator import VideoGlammDataCollator
     from .feature_cache import FeatureCache, cache_features
     from .gcg import GcgDataset
