@@ -135,6 +135,8 @@ DAMAGED = {
     "state": b"]}b.",
     "a huge place": b"]r\xff\xff\xff\x7f0K\x01.",
     "a huge text": b"X\xff\xff\xff\x7fabc.",
+    "huge bytes": b"\x80\x05\x96\x00\x00\x00\x00\x20\x00\x00\x00.",
+    "a huge frame": b"\x80\x04\x95\x00\x00\x00\x00\x20\x00\x00\x00.",
     "a dict": pickle.dumps({}),
 }
 

@@ -1,8 +1,9 @@
 """Pickles of plain lists, dicts, texts and numbers, read without running anything that a pickle may name."""
 
+import io
 import pickle
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ..errors import InputError
 
@@ -10,8 +11,13 @@ from ..errors import InputError
 class _PlainUnpickler(pickle._Unpickler):
     """Knows no class or function, so that a pickle can only build what has syntax of its own.
 
-    It is the one in Python: the other reserves as much memory as a number in the file asks for.
+    It is the one in Python: the other reserves as much memory as a number in the file asks for, as this one does for
+    arrays of bytes alone.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it names {module}.{name}, which could run code")
@@ -30,8 +36,8 @@ def load_plain_pickle(path: Path) -> Any:
         InputError: the file cannot be read, is damaged, or holds anything else; nothing of it has run.
     """
     try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file, encoding="utf-8", errors="replace").load()
+        # From memory, where reading more than there is costs nothing.
+        return _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="utf-8", errors="replace").load()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path and the layout of the folder") from error
     # A damaged pickle raises whatever its instructions run into.
