@@ -22,8 +22,8 @@ _T = TypeVar("_T")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
 
 
-def load_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+def load_json(path: Path, kind: type[_T] | tuple[type[_T], ...] = dict) -> _T:
+    """The object in a JSON file; or the list if `kind` is `list`, or either if it is both.
 
     Raises:
         InputError: the file cannot be read, is not JSON, names something twice, or holds something else; the message
@@ -39,8 +39,10 @@ def load_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {error}; of two of one name one would be lost, so rename or remove one") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}; copy or download it again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: must hold a JSON object, not {type(value).__name__}")
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(_JSON_NAMES[one].split()[-1] for one in kinds)
+        raise InputError(f"{path}: must hold a JSON {expected}, not {type(value).__name__}")
     return value
 
 
@@ -73,6 +75,18 @@ def typed(value: Any, kind: type[_T], where: str) -> _T:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise InputError(f"{where}: must be {_JSON_NAMES[kind]}, not {type(value).__name__}")
     return value
+
+
+def inner_name(name: Any, where: str) -> str:
+    """The name of a file or folder that annotations give, which must stay inside the dataset's folder.
+
+    Raises:
+        InputError: it is no text, absolute, empty, or climbs with `..`; the message names it as `where`.
+    """
+    parts = typed(name, str, where).replace("\\", "/").split("/")
+    if "" in parts or not set(parts).isdisjoint({".", ".."}) or "\0" in name or ":" in parts[0]:
+        raise InputError(f"{where}: {name!r:.80} leads out of the dataset's folder; only names inside it are read")
+    return name
 
 
 def existing_frames(folder: Path, names: Sequence[str]) -> list[str]:
@@ -126,6 +140,37 @@ def read_object_ids(path: Path) -> np.ndarray:
     expected = "annotations are PNG files with a palette, whose indices are the numbers of objects"
     with opened_annotation(path, ("P", "L"), expected) as picture:
         return np.array(picture)
+
+
+def read_mask_picture(path: Path) -> np.ndarray:
+    """An annotation picture of one object: whatever is not black.
+
+    Returns:
+        bool [H, W].
+
+    Raises:
+        MediaError: the file is missing, damaged, or not of one channel of 8 bits or 1.
+    """
+    expected = "annotations are PNG files in black and white, of one channel of 8 bits or 1, or with a palette"
+    with opened_annotation(path, ("1", "L", "P"), expected) as picture:
+        return np.asarray(picture if picture.mode != "P" else picture.convert("L")).astype(bool)
+
+
+def picture_size(path: str) -> tuple[int, int]:
+    """(height, width) of a picture, which is not decoded.
+
+    Raises:
+        MediaError: the file is missing or no picture.
+    """
+    from ..picture_files import open_picture
+
+    name = short_name(path)
+    with local_file(path) as file, media_errors(name):
+        picture = open_picture(file, name)
+        if picture is None:
+            raise MediaError(f"{name}: not a picture; download it again")
+        with picture:
+            return picture.height, picture.width
 
 
 def checked_index(index: int, length: int) -> int:

@@ -1,6 +1,7 @@
 """MeViS: expressions about motion, each naming any number of objects."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -37,9 +38,12 @@ class MevisDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, root: str | os.PathLike[str], *, seed: int = 0) -> None:
-        self.root = split_folder(root)
+        self._read(split_folder(root), "meta_expressions.json", seed)
+
+    def _read(self, root: Path, expressions: str, seed: int) -> None:
+        self.root = root
         self.seed = seed
-        self.expressions = read_expressions(self.root / "meta_expressions.json")
+        self.expressions = read_expressions(self.root / expressions)
         self._masks_file = self.root / "mask_dict.json"
         if not self._masks_file.exists():
             raise InputError(f"{self._masks_file}: no such file; give a split with masks, train or valid_u")
@@ -53,10 +57,13 @@ class MevisDataset(Dataset[dict[str, Any]]):
         index = checked_index(index, len(self))
         expression, tracks = self.expressions[index], self._tracks[index]
         video = existing_frames(self.root / "JPEGImages" / expression.video, [f"{f}.jpg" for f in expression.frames])
-        question = pick(QUESTIONS, self.seed, index)
+        question = self._question(index)
         if not tracks:
             return referring_sample(expression, video, None, question, NO_OBJECT)
         return referring_sample(expression, video, self.track(index), question, ANSWER)
+
+    def _question(self, index: int) -> str:
+        return pick(QUESTIONS, self.seed, index)
 
     def named_objects(self, index: int) -> tuple[str, ...]:
         """Keys of `mask_dict.json` that an expression names: none, or any number."""
