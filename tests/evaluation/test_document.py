@@ -8,7 +8,7 @@ import pytest
 
 import videoglamm_hf.evaluation
 from videoglamm_hf import cli
-from videoglamm_hf.evaluation.choices import SCORED
+from videoglamm_hf.evaluation.choices import BENCHMARKS
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "evaluation.md").read_text()
 COMMANDS = re.findall(r"^    videoglamm (.*)$", TEXT, re.MULTILINE)
@@ -38,6 +38,6 @@ def test_commands_run(benchmarks, tmp_path, monkeypatch, command, capsys):
 
 
 def test_every_benchmark_and_every_function_is_described():
-    assert {command.split()[1] for command in COMMANDS} == set(SCORED)
-    for name in (*SCORED, *videoglamm_hf.evaluation.__all__):
+    assert {command.split()[1] for command in COMMANDS} == set(BENCHMARKS)
+    for name in (*BENCHMARKS, *videoglamm_hf.evaluation.__all__):
         assert re.search(rf"^\| `{name}` \|", TEXT, re.MULTILINE), name

@@ -239,7 +239,7 @@ def test_folders_of_others(mevis, tmp_path, capsys):
 def test_names_that_leave_the_folder(mevis, tmp_path, capsys):
     data = Path(shutil.copytree(mevis, tmp_path / "mevis"))
     about = json.loads((data / "meta_expressions.json").read_text())
-    about["videos"]["../../clip9"] = about["videos"]["clip0"]
+    about["videos"]["clip0"]["expressions"]["../../9"] = {"exp": "a thing", "anno_id": []}
     (data / "meta_expressions.json").write_text(json.dumps(about))
     assert evaluate(data, tmp_path / "run") == 1
     assert "cannot be the name of a file" in refusal(capsys)

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
-from ..evaluation.choices import EVALUATED, OBJECTS, SCORED
+from ..evaluation.choices import BENCHMARKS, OBJECTS
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
@@ -247,7 +247,7 @@ def score(parser: ArgumentParser) -> None:
 
     What has no prediction, or one that cannot be read, scores 0 and is listed in the output.
     """
-    parser.add_argument("benchmark", choices=SCORED, help="whose figures (docs/evaluation.md says where data lie)")
+    parser.add_argument("benchmark", choices=BENCHMARKS, help="whose figures (docs/evaluation.md says where data lie)")
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="folder of the benchmark as its authors ship it, with the truth"
     )
@@ -268,7 +268,7 @@ def evaluate(parser: ArgumentParser) -> None:
     Every answer is a file in the output folder as soon as it is there: the same command again goes on where the last
     one ended. Several processes share the videos: `accelerate launch --num-processes N -m videoglamm_hf evaluate ...`.
     """
-    parser.add_argument("benchmark", choices=EVALUATED, help="what is asked (docs/evaluation.md says where data lie)")
+    parser.add_argument("benchmark", choices=BENCHMARKS, help="what is asked (docs/evaluation.md says where data lie)")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the benchmark as its authors ship it")
     parser.add_argument(
         "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"

@@ -4,22 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
-from ..errors import OutputError
-from ..evaluation.mevis import score_mevis
-from ..evaluation.ref_davis17 import score_ref_davis
+from ..errors import InputError, OutputError
+from ..evaluation.evaluate import read_benchmark
+from ..evaluation.scores import check_any_scored
 from ..output_files import explained_writes
 from .score_table import show_scores
 from .screen import say, shows_progress
-
-_SCORERS = {"mevis": score_mevis, "ref-davis17": score_ref_davis}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the scores and prints the figures."""
     output = Path(arguments.output)
     _check_output(output)
-    scorer = _SCORERS[arguments.benchmark]
-    scores = scorer(arguments.data, arguments.predictions, progress=shows_progress(arguments.quiet))
+    benchmark = read_benchmark(arguments.benchmark, arguments.data)
+    if benchmark.score is None:
+        raise InputError(f"{arguments.data}: has no {benchmark.truth}; give a split that is published with the truth")
+    folder = Path(arguments.predictions)
+    scores = benchmark.score(folder, benchmark.items, progress=shows_progress(arguments.quiet))
+    check_any_scored(scores, folder, benchmark.predictions)
     scores.write(output)
     show_scores(scores)
     say(f"written to {output}", arguments.quiet)

@@ -1,8 +1,7 @@
 """A benchmark, as everything that asks and scores sees it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -43,7 +42,10 @@ class Benchmark:
             public. `mask_frames` are the frames that get masks.
         export: Writes what was predicted of some items as the benchmark takes it: items, a function that reads an
             item's [`Prediction`] (None where there is none), and a new folder.
-        score: Scores such a folder, of some items alone, those named as failed at 0; None if the truth is not public.
+        score: Scores such a folder: the folder, the items that are scored, names of those that failed and score 0, and
+            whether to show `progress`; None if the truth is not public.
+        predictions: What the folder holds, for messages.
+        truth: The files that hold the truth, for messages where they are not there.
         settings: What the questions and figures depend on, for the record.
         clip_frames: Longest piece of a video that is asked about at once; None for whole videos.
         with_logits: Whether predictions need logits of masks.
@@ -54,7 +56,9 @@ class Benchmark:
     items: Sequence[Item]
     sample: Callable[[int], dict[str, Any]]
     export: Callable[..., None]
-    score: Callable[[Path, Sequence[Item], Collection[str]], Scores] | None
+    score: Callable[..., Scores] | None
+    predictions: str
+    truth: str
     settings: dict[str, Any] = field(default_factory=dict)
     clip_frames: int | None = None
     with_logits: bool = False

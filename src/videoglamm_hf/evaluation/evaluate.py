@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..output_files import explained_writes, replacing_file, replacing_folder
 from .answering import Answering
 from .benchmark import Benchmark, Item
-from .choices import EVALUATED
+from .choices import BENCHMARKS
 from .intervals import figure_intervals
 from .options import Options
 from .report import write_report
@@ -24,15 +24,15 @@ def read_benchmark(name: str, data: str, options: Options | None = None) -> Benc
     """A benchmark with its data.
 
     Args:
-        name: One of `EVALUATED`.
+        name: One of `BENCHMARKS`.
         data: Folder as its authors ship it, see docs/evaluation.md.
         options: See [`Options`].
 
     Raises:
         InputError: There is no such benchmark, or the data are missing or inconsistent.
     """
-    if name not in EVALUATED:
-        raise InputError(f"there is no benchmark {name!r:.80}; there are {', '.join(EVALUATED)}")
+    if name not in BENCHMARKS:
+        raise InputError(f"there is no benchmark {name!r:.80}; there are {', '.join(BENCHMARKS)}")
     return import_module(f".{name.replace('-', '_')}", __package__).read(data, options or Options())
 
 

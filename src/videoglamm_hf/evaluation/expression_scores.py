@@ -1,6 +1,6 @@
 """J and F of expressions about videos, from a PNG per frame, as MeViS' own `eval_mevis.py` computes them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from .packed_frames import PackedFrame
 from .prediction import Prediction
 from .scores import Scores, mean_region_and_boundary
 from .video_masks import frame_accuracy, frame_similarity, packed_frames
+
+MASK_FILES = "VIDEO/EXPRESSION/FRAME.png"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,19 @@ def score_expressions(
     scores.per_expression = {name: found[index] for index, name in enumerate(names)}
     scores.figures = mean_region_and_boundary(scores.per_expression.values())
     return scores
+
+
+def score_items(
+    benchmark: str,
+    subjects: Sequence[Subject],
+    predictions: Path,
+    items: Sequence[Item],
+    failed: Collection[str] = (),
+    *,
+    progress: bool = False,
+) -> Scores:
+    """Scores some items of a benchmark, see [`Benchmark`]: what failed has no file, and so scores 0."""
+    return score_expressions(benchmark, [subjects[item.index] for item in items], predictions, progress=progress)
 
 
 def export_expressions(

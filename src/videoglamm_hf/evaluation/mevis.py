@@ -1,7 +1,6 @@
 """MeViS: expressions about motion, asked as the original's `eval_mevis.py` asks, scored as MeViS' own script."""
 
 import os
-from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from ..data.annotations import existing_frames
 from ..data.mevis import MevisDataset
 from ..data.referring import Expression, read_expressions, split_folder
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import Subject, export_expressions, score_expressions
+from .expression_scores import MASK_FILES, Subject, export_expressions, score_expressions, score_items
 from .options import Options, asked
-from .scores import Scores, check_any_scored
+from .scores import Scores
 
 PROMPT = "What is {phrase} in this video? Please respond with segmentation masks."
 
@@ -28,11 +27,9 @@ def score_mevis(
         progress: Whether to show a bar.
 
     Raises:
-        InputError: The data are missing or inconsistent, or nothing is predicted.
+        InputError: The data are missing or inconsistent, or there is no such folder.
     """
-    scores = score_expressions("mevis", _subjects(MevisDataset(data)), Path(predictions), progress=progress)
-    check_any_scored(scores, Path(predictions), "masks are expected as VIDEO/EXPRESSION/FRAME.png")
-    return scores
+    return score_expressions("mevis", _subjects(MevisDataset(data)), Path(predictions), progress=progress)
 
 
 def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
@@ -60,7 +57,9 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         items,
         dataset.__getitem__ if with_truth else partial(_unlabelled, root, expressions),
         partial(export_expressions, frames=frames, objects=options.objects),
-        partial(_score, _subjects(dataset)) if with_truth else None,
+        partial(score_items, "mevis", _subjects(dataset)) if with_truth else None,
+        MASK_FILES,
+        "mask_dict.json",
         {"prompt": options.prompt or PROMPT, "objects": options.objects},
         submitted=True,
     )
@@ -81,7 +80,3 @@ def _unlabelled(root: Path, expressions: list[Expression], index: int) -> dict[s
     expression = expressions[index]
     video = existing_frames(root / "JPEGImages" / expression.video, [f"{f}.jpg" for f in expression.frames])
     return {"video": video, "mask_frames": list(range(len(video)))}
-
-
-def _score(subjects: list[Subject], predictions: Path, items: Sequence[Item], failed: Collection[str]) -> Scores:
-    return score_expressions("mevis", [subjects[item.index] for item in items], predictions)

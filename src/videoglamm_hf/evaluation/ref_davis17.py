@@ -43,16 +43,10 @@ def score_ref_davis(
         progress: Whether to show a bar.
 
     Raises:
-        InputError: The data are missing or inconsistent, or nothing is predicted.
+        InputError: The data are missing or inconsistent, or there is no such folder.
         MediaError: An annotation cannot be read.
     """
-    folder, root = split_folder(predictions), Path(data)
-    scores, nothing = _scored(root, folder, read_videos(root), progress=progress)
-    if nothing:
-        expected = f"expected are VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with {ANNOTATORS[0]} and so on"
-        reason = next(iter(scores.failed.values()), expected)
-        raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")
-    return scores
+    return _scored(Path(data), split_folder(predictions), read_videos(Path(data)), progress=progress)
 
 
 def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
@@ -81,6 +75,8 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         partial(_sample, root, videos, expressions),
         partial(_export, videos),
         partial(_score, root, videos),
+        f"VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with {ANNOTATORS[0]} and so on",
+        "DAVIS/Annotations_unsupervised",
         {"prompt": options.prompt or PROMPT, "objects": "first"},
         clip_frames=CLIP_FRAMES,
         with_logits=True,
@@ -128,10 +124,12 @@ def _score(
     videos: Mapping[str, list[Expression]],
     predictions: Path,
     items: Sequence[Item],
-    failed: Collection[str],
+    failed: Collection[str] = (),
+    *,
+    progress: bool = False,
 ) -> Scores:
     names = dict.fromkeys(item.video for item in items)
-    return _scored(root, predictions, {name: videos[name] for name in names}, failed)[0]
+    return _scored(root, split_folder(predictions), {name: videos[name] for name in names}, failed, progress=progress)
 
 
 def _scored(
@@ -141,8 +139,8 @@ def _scored(
     failed: Collection[str] = (),
     *,
     progress: bool = False,
-) -> tuple[Scores, bool]:
-    """The scores of a folder, and whether there is nothing in it; what is known to have failed scores 0."""
+) -> Scores:
+    """The scores of a folder; what is known to have failed scores 0."""
     given = [annotator for annotator in ANNOTATORS if (folder / annotator).is_dir()]
     if given and len(given) < len(ANNOTATORS):
         lacking = ", ".join(annotator for annotator in ANNOTATORS if annotator not in given)
@@ -151,19 +149,17 @@ def _scored(
     scores = Scores("ref-davis17")
     scores.settings["predictions"] = "label maps" if given else "logits"
     statistics = {annotator: ObjectStatistics() for annotator in ANNOTATORS}
-    nothing = True
     for name, expressions in tqdm(videos.items(), desc="scoring", unit="video", disable=not progress):
         video = read_video(root, name, expressions)
         for number, annotator in enumerate(ANNOTATORS):
             labels, unusable = read_labels(folder, video, number, scores)
-            nothing &= len(unusable) == len(expressions) // 4
             own = enumerate(expressions[number::4])
             unusable |= {place for place, e in own if f"{name}_{e.number}" in failed}
             _add(statistics[annotator], scores, video, number, labels, unusable)
     if not statistics[ANNOTATORS[0]].names:
         raise InputError(f"{root}: no video has an object in its first frame; check the annotations")
     scores.figures = _summed_up({annotator: found.figures() for annotator, found in statistics.items()})
-    return scores, nothing
+    return scores
 
 
 def _add(

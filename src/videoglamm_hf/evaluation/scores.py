@@ -86,8 +86,10 @@ def check_any_scored(scores: Scores, folder: Path, expected: str) -> None:
     """Refuses scores of a folder in which there was nothing: it is the wrong one.
 
     Raises:
-        InputError: Every prediction is missing or failed.
+        InputError: Predictions are missing or failed, and no other one scores more than 0.
     """
-    if len(scores.missing) + len(scores.failed) >= len(scores.per_expression):
-        reason = next(iter(scores.failed.values()), expected)
+    if not any(value for own in scores.samples().values() for value in own.values()) and (
+        scores.missing or scores.failed
+    ):
+        reason = next(iter(scores.failed.values()), f"predictions are expected as {expected}")
         raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")
