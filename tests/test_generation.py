@@ -406,3 +406,50 @@ def test_each_answer_of_a_batch_has_its_own_reason(model, processor):
     options = {"max_new_tokens": 4, "eos_token_id": 2, "pad_token_id": 0, "return_masks": True}
     output = model.generate(**inputs, logits_processor=[end_the_first], **options)
     assert output.finish_reasons == ["stop", "length"]
+
+
+def test_own_wanted_states_are_returned_beside_a_given_configuration(fresh_model, ask):
+    """transformers takes from a model's own configuration what a given one leaves open."""
+    model, inputs, given = fresh_model(), ask(video=CLIP), GenerationConfig(max_new_tokens=4, do_sample=False)
+    model.generation_config.output_hidden_states = True
+    assert model.generate(**inputs, generation_config=given).hidden_states is not None
+
+
+def test_an_own_pad_token_pads_beside_a_given_configuration(fresh_model, ask):
+    model, inputs = fresh_model(), ask(video=CLIP)
+    length = inputs["input_ids"].shape[1]
+    pad = int(generate(model, inputs, steps=(), max_new_tokens=4).sequences[0, -1])
+    model.generation_config.pad_token_id = pad
+    given = GenerationConfig(max_new_tokens=4, do_sample=False)
+    # The last word is no word, but padding: the answer ended before.
+    assert model.generate(**inputs, generation_config=given).sequences.shape[1] == length + 4
+    assert model.generate(**inputs, generation_config=given).finish_reasons == ["stop"]
+
+
+def test_an_own_pad_token_tells_padding_beside_a_given_configuration(fresh_model, processor):
+    model = fresh_model()
+    questions = [[{"role": "user", "content": text}] for text in ("What is it?", "Where does the red one go now?")]
+    right = processor.apply_chat_template(
+        questions, tokenize=True, add_generation_prompt=True, processor_kwargs={"padding_side": "right"}
+    )
+    given = GenerationConfig(max_new_tokens=4, do_sample=False)
+    expected = model.generate(**right, generation_config=given).sequences
+    del right["attention_mask"]
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    assert torch.equal(model.generate(**right, generation_config=given).sequences, expected)
+
+
+def test_an_own_prefill_chunk_size_is_refused_beside_a_given_configuration(fresh_model, ask):
+    model = fresh_model()
+    model.generation_config.prefill_chunk_size = 2
+    with pytest.raises(InputError, match="prefill_chunk_size"):
+        model.generate(**ask(video=CLIP), generation_config=GenerationConfig(max_new_tokens=4, do_sample=False))
+
+
+def test_an_own_prompt_lookup_reads_a_kept_prompt_anew_beside_a_given_configuration(fresh_model, ask):
+    model, inputs, given = fresh_model(), ask(video=CLIP), GenerationConfig(max_new_tokens=4, do_sample=False)
+    (encoded,) = model.encode_videos(**inputs, read_prompt=True)
+    plain = model.generate(inputs["input_ids"], generation_config=given, encoded_videos=[encoded])
+    model.generation_config.prompt_lookup_num_tokens = 2
+    looked_up = model.generate(inputs["input_ids"], generation_config=given, encoded_videos=[encoded])
+    assert torch.equal(looked_up.sequences, plain.sequences)

@@ -128,3 +128,31 @@ def test_several_heads_take_the_module(model, resized):
     with torch.no_grad():
         found = list(Tracker(decoder, [torch.zeros(1, 256)], [resized[:3]], TrackingOptions()).masks([(48, 64)]))
     assert len(found) == 3
+
+
+def test_positions_of_an_image_are_computed_once_for_all_tracked_frames(model, resized, monkeypatch):
+    decoder, calls = model.pixel_decoder, []
+    compute = type(decoder).get_image_wide_positional_embeddings
+
+    def counted(self):
+        calls.append(self)
+        return compute(self)
+
+    monkeypatch.setattr(type(decoder), "get_image_wide_positional_embeddings", counted)
+    with torch.no_grad():
+        decided = list(Tracker(decoder, [torch.randn(1, 256)], [resized], TrackingOptions()).decided())
+    # Of the prompted frame, and once of the others.
+    assert len(decided) == NUM_FRAMES and len(calls) == 2
+
+
+def test_a_track_goes_on_inside_and_outside_of_inference_mode(model, resized, prompts):
+    """What is written in place was made in either."""
+    with torch.no_grad():
+        expected = list(Tracker(model.pixel_decoder, prompts[:1], [resized], TrackingOptions()).masks([(48, 64)]))
+    stream = Tracker(model.pixel_decoder, prompts[:1], [resized], TrackingOptions()).masks([(48, 64)])
+    found = []
+    for t in range(NUM_FRAMES):
+        with torch.inference_mode() if t // 2 % 2 else torch.no_grad():
+            found.append(next(stream))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one.logits, other.logits, atol=2e-4, rtol=1e-5)

@@ -107,7 +107,8 @@ class GroundedGenerationMixin(
         for_training = kwargs.get("labels") is not None
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_NAMES}
         if input_ids is not None:
-            input_ids, kwargs = padded_on_the_left(input_ids, kwargs, self._config_of(kwargs))
+            pad, ends = (self._option(kwargs, name) for name in ("pad_token_id", "eos_token_id"))
+            input_ids, kwargs = padded_on_the_left(input_ids, kwargs, pad, ends)
         as_dict = kwargs.get("return_dict_in_generate")
         if return_masks and as_dict is False:
             raise InputError(
@@ -134,16 +135,13 @@ class GroundedGenerationMixin(
         frames, sizes, timestamps = self._frames_to_segment(
             input_ids, encoded_videos, grounding_frames, original_sizes, frame_timestamps
         )
-        wanted_states = kwargs.pop("output_hidden_states", None)
-        if wanted_states is None:
-            wanted_states = self._config_of(kwargs).output_hidden_states
+        wanted_states = self._option(kwargs, "output_hidden_states")
         ending = FinishReasons()
         kwargs["stopping_criteria"] = StoppingCriteriaList([*(kwargs.get("stopping_criteria") or ()), ending])
         with explained_by(given, self):
             output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
             prompts = self._seg_embeddings(output, input_ids.shape[1])
-        pad_token_id = kwargs.get("pad_token_id", self._config_of(kwargs).pad_token_id)
-        reasons = ending.of(output.sequences, input_ids.shape[1], pad_token_id)
+        reasons = ending.of(output.sequences, input_ids.shape[1], self._option(kwargs, "pad_token_id"))
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
         frames, sizes, timestamps = (
@@ -239,7 +237,7 @@ class GroundedGenerationMixin(
         read = _fit_cache(input_ids, kwargs, keep=not self._is_assisted(kwargs))
         if not _has_visuals(input_ids[:, read:], self.config) and (read or not (pixels or patches)):
             return kwargs
-        if self._config_of(kwargs).prefill_chunk_size or kwargs.get("prefill_chunk_size"):
+        if self._option(kwargs, "prefill_chunk_size"):
             raise InputError("prefill_chunk_size cannot be used with a video or picture; leave it out.")
         kwargs |= self._draft_inputs(kwargs.get("assistant_model"), pixels)
         if encoded is None:
@@ -250,13 +248,8 @@ class GroundedGenerationMixin(
         kwargs["inputs_embeds"] = self.model.embed_inputs(input_ids, *tokens)
         return kwargs
 
-    def _config_of(self, kwargs: dict[str, Any]) -> Any:
-        return kwargs.get("generation_config") or self.generation_config
-
     def _is_assisted(self, kwargs: dict[str, Any]) -> bool:
-        names = ("assistant_model", "prompt_lookup_num_tokens")
-        given = (kwargs.get(name, getattr(self._config_of(kwargs), name, None)) for name in names)
-        return any(value is not None for value in given)
+        return any(self._option(kwargs, name) is not None for name in ("assistant_model", "prompt_lookup_num_tokens"))
 
     def _check_encoded(self, encoded: Encoded, input_ids: torch.Tensor | None) -> None:
         if input_ids is None or len(encoded) != len(input_ids):

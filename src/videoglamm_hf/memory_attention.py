@@ -15,9 +15,10 @@ Shapes: F frames, N objects, P positions of the lowest feature map, C channels (
 memory tokens, D distances in time.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,29 +29,54 @@ from transformers import Sam2VideoModel
 CPU_SCORES = 2**20
 
 
+class Rotation(NamedTuple):
+    """The rotary encoding, float32 `[P, C / 2]`: cosines and sines, and on a CPU both as complex numbers."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+    turns: torch.Tensor | None
+
+
 @dataclass
 class AttentionTables:
-    """What of memory attention depends on the weights only; filled when it is first needed.
+    """What of memory attention depends on the weights only, filled when it is first needed, and memory to work in.
 
     Attributes:
-        rotation: Cosines and sines of the rotary encoding, float32 `[P, C / 2]` each.
+        rotation: The rotary encoding.
         temporal: Per layer, what a distance in time adds to rotated keys, `[D, P, C]`.
+        image_position: What the mask decoder adds to a frame's positions, `[1, C, h, h]`.
+        buffers: Memory that is written anew for every frame, for joining in place: a CPU maps what is
+            allocated anew page by page.
     """
 
-    rotation: tuple[torch.Tensor, torch.Tensor] | None = None
+    rotation: Rotation | None = None
     temporal: Sequence[torch.Tensor] = ()
+    image_position: torch.Tensor | None = None
+    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def buffer(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Memory of a shape, with what was last written there, of the dtype and on the device of another tensor."""
+        needed, kept = math.prod(shape), self.buffers.get(name)
+        fits = kept is not None and (kept.dtype, kept.device) == (like.dtype, like.device) and len(kept) >= needed
+        # What was made in inference mode cannot be written outside of it.
+        if not fits or kept.is_inference() != torch.is_inference_mode_enabled():
+            kept = self.buffers[name] = like.new_empty(needed)
+        return kept[:needed].view(shape)
 
     def fill(self, decoder: Sam2VideoModel) -> None:
         attention = decoder.memory_attention
         cos, sin = attention.rotary_emb(attention.position_ids.float(), attention.position_ids)
-        self.rotation = (cos[0, :, ::2].contiguous(), sin[0, :, ::2].contiguous())
+        cos, sin = (table[0, :, ::2].contiguous() for table in (cos, sin))
+        # Not every device computes with complex numbers.
+        self.rotation = Rotation(cos, sin, torch.complex(cos, sin) if _turns_pairs(cos) else None)
+        self.image_position = decoder.get_image_wide_positional_embeddings()
         vectors = decoder.memory_temporal_positional_encoding[:, 0].detach()
         self.temporal = []
         for layer in attention.layers:
             project = layer.cross_attn_image.k_proj
             # Without the bias, which is in the keys already.
             added = project(vectors) - project(torch.zeros_like(vectors))
-            self.temporal.append(rotated(added.expand(-1, len(cos[0]), -1), self.rotation))
+            self.temporal.append(rotated(added.expand(-1, len(cos), -1), self.rotation))
 
 
 def is_cacheable(decoder: Sam2VideoModel) -> bool:
@@ -59,13 +85,17 @@ def is_cacheable(decoder: Sam2VideoModel) -> bool:
     return one_head and not decoder.training and not torch.is_grad_enabled()
 
 
-def rotated(states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def _turns_pairs(states: torch.Tensor) -> bool:
+    return states.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def rotated(states: torch.Tensor, rotation: Rotation) -> torch.Tensor:
     """Rotates neighbouring pairs of channels of `[..., P, C]`, in float32 as the original does."""
-    cos, sin = rotation
+    cos, sin, turns = rotation
     pairs = states.float().unflatten(-1, (-1, 2))
-    if states.device.type == "cpu" and not torch.compiler.is_compiling():
+    if turns is not None and _turns_pairs(states):
         # One pass over memory instead of seven.
-        turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.complex(cos, sin))
+        turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turns)
     else:
         first, second = pairs.unbind(-1)
         turned = torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1)
@@ -77,9 +107,14 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
     if query.device.type != "cpu" or query.dtype != torch.float32 or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
     # Two matrix products: on a CPU the fused kernel takes twice as long, and more where widths differ.
-    query, key = query * query.shape[-1] ** -0.5, key.transpose(1, 2)
+    # The first one scales as it goes; with beta 0 nothing is added.
+    key, scale, nothing = key.transpose(1, 2), query.shape[-1] ** -0.5, query.new_zeros(1, 1, 1)
     rows = max(1, CPU_SCORES // (key.shape[0] * key.shape[2]))
-    return torch.cat([(some @ key).softmax(dim=-1) @ value for some in query.split(rows, dim=1)], dim=1)
+    parts = [
+        torch.baddbmm(nothing, some, key, beta=0, alpha=scale).softmax(dim=-1) @ value
+        for some in query.split(rows, dim=1)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def look_at_frame(
@@ -124,22 +159,45 @@ def attend_to_memories(
         Frame features conditioned on memory `[N, P, C]`.
     """
     states, query = seen
-    value = torch.cat([memory.features.transpose(0, 1).to(states.dtype) for _, memory in memories] + [pointers], dim=1)
+    value = _joined([memory.features.transpose(0, 1) for _, memory in memories] + [pointers], states, tables, "values")
     placed = pointers + pointer_positions
     layers = decoder.memory_attention.layers
     for number, layer in enumerate(layers):
         if number:
             states, query = _attend_to_itself(layer, states, tables.rotation)
+        keys = [memory.keys[number] for _, memory in memories] + [layer.cross_attn_image.k_proj(placed)]
         # Distance 0 (a conditioning frame) takes the last row, distance d the row d - 1.
-        keys = [memory.keys[number] + tables.temporal[number][distance - 1] for distance, memory in memories]
-        keys.append(layer.cross_attn_image.k_proj(placed))
-        states = look_at_memories(layer, states, query, torch.cat(keys, dim=1), value)
+        since = [tables.temporal[number][distance - 1] for distance, _ in memories]
+        key = _joined(keys, query, tables, "keys", since)
+        states = look_at_memories(layer, states, query, key, value)
     return decoder.memory_attention.layer_norm(states)
 
 
-def _attend_to_itself(
-    layer: nn.Module, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _joined(
+    parts: Sequence[torch.Tensor],
+    like: torch.Tensor,
+    tables: AttentionTables,
+    name: str,
+    added: Sequence[torch.Tensor] = (),
+) -> torch.Tensor:
+    """Parts `[N, L', C]` behind each other, of the dtype of `like`, with what is added to the first ones `[L', C]`; in
+    memory that the next ones of this name take again."""
+    plain = parts[len(added) :]
+    if torch.compiler.is_compiling():
+        # A compiler decides itself where things lie, and what is done in place.
+        sums = [part + more for part, more in zip(parts, added, strict=False)]
+        return torch.cat(sums + [part.to(like.dtype) for part in plain], dim=1)
+    lengths = [part.shape[1] for part in parts]
+    joined = tables.buffer(name, (len(like), sum(lengths), parts[0].shape[2]), like)
+    places = joined.split(lengths, dim=1)
+    for place, part, more in zip(places, parts, added, strict=False):
+        torch.add(part, more, out=place)
+    for place, part in zip(places[len(added) :], plain, strict=True):
+        place.copy_(part)
+    return joined
+
+
+def _attend_to_itself(layer: nn.Module, states: torch.Tensor, rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
     """The self-attention of a layer, and the queries of its cross-attention."""
     own, normal = layer.self_attn, layer.layer_norm1(states)
     query, key = (rotated(project(normal), rotation) for project in (own.q_proj, own.k_proj))

@@ -207,7 +207,8 @@ def decode_tracked_frame(
         backward: Whether time runs backwards.
     """
     embedding = _with_memory(decoder, features, bank, frame_index, backward)
-    return _decode_best(decoder, features, embedding, _no_points(decoder, features))
+    position = bank.tables.image_position if is_cacheable(decoder) else None
+    return _decode_best(decoder, features, embedding, _no_points(decoder, features), position)
 
 
 def remember(decoder: Sam2VideoModel, features: FrameFeatures, masks: ObjectMasks, prompted: bool) -> FrameMemory:
@@ -361,11 +362,15 @@ def _with_memory_module(
 
 
 def _decode_best(
-    decoder: Sam2VideoModel, features: FrameFeatures, embedding: torch.Tensor, sparse: torch.Tensor
+    decoder: Sam2VideoModel,
+    features: FrameFeatures,
+    embedding: torch.Tensor,
+    sparse: torch.Tensor,
+    position: torch.Tensor | None = None,
 ) -> ObjectMasks:
     """The best of mask tokens 1 to 3 by predicted IoU, blanked where the object is judged absent."""
     masks, ious, tokens, scores = _decode(
-        decoder, features, embedding, sparse, _no_mask(decoder, features), multimask=True
+        decoder, features, embedding, sparse, _no_mask(decoder, features), multimask=True, position=position
     )
     rows = torch.arange(len(masks), device=masks.device)
     best = ious.argmax(dim=-1)
@@ -380,13 +385,15 @@ def _decode(
     sparse: torch.Tensor,
     dense: torch.Tensor,
     multimask: bool,
+    position: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One pass of the mask decoder over N (frame, object) pairs.
+    """One pass of the mask decoder over N (frame, object) pairs, `position` that of its positions if it is known.
 
     Returns masks `[N, m, s, s]`, predicted IoUs `[N, m]`, mask tokens `[N, m, C]`, object scores `[N]`, with
     m = 3 for `multimask`, else 1.
     """
-    position = decoder.get_image_wide_positional_embeddings().to(embedding.dtype)
+    position = decoder.get_image_wide_positional_embeddings() if position is None else position
+    position = position.to(embedding.dtype)
     masks, ious, tokens, scores = decoder.mask_decoder(
         image_embeddings=embedding,
         image_positional_embeddings=position.expand(len(embedding), -1, -1, -1),

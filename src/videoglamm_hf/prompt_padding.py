@@ -1,5 +1,6 @@
 """Where the padding of prompts is: in front, for words to follow."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,14 +13,14 @@ _PLACED = ("inputs_embeds", "position_ids", "token_type_ids", *CACHE_NAMES)
 
 
 def padded_on_the_left(
-    input_ids: torch.Tensor, kwargs: dict[str, Any], config: Any
+    input_ids: torch.Tensor, kwargs: dict[str, Any], pad: int | None, ends: int | Sequence[int] | None
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """Prompts with padding behind the words with that padding moved to their front.
 
     Args:
         input_ids: int64 `[B, L]`.
         kwargs: Of `generate`. Without an `attention_mask`, padding is told by the pad token.
-        config: The generation configuration, which knows that token.
+        pad, ends: That token, and those that end answers, where they are known.
 
     Returns:
         Prompts and options, as they were if nothing is to be moved.
@@ -29,7 +30,7 @@ def padded_on_the_left(
     """
     mask = kwargs.get("attention_mask")
     if mask is None:
-        mask = _told_by_token(input_ids, kwargs, config)
+        mask = _told_by_token(input_ids, pad, ends)
     if not torch.is_tensor(mask) or mask.shape != input_ids.shape or not mask.shape[1] or bool(mask[:, -1].all()):
         return input_ids, kwargs
     for name in _PLACED:
@@ -45,9 +46,8 @@ def padded_on_the_left(
     return input_ids, kwargs | {"attention_mask": mask.gather(1, places)}
 
 
-def _told_by_token(input_ids: torch.Tensor, kwargs: dict[str, Any], config: Any) -> torch.Tensor | None:
+def _told_by_token(input_ids: torch.Tensor, pad: int | None, ends: int | Sequence[int] | None) -> torch.Tensor | None:
     """Which tokens `[B, L]` are words, if prompts end in pad tokens and no mask says so."""
-    pad, ends = (kwargs.get(name, getattr(config, name, None)) for name in ("pad_token_id", "eos_token_id"))
     if pad is None or input_ids.ndim != 2 or not input_ids.shape[1]:
         return None
     padded = (input_ids[:, -1] == pad).nonzero()[:, 0].tolist()
