@@ -1,6 +1,7 @@
 """Benchmark folders in official layouts, whose videos are clips of the shapes world, which the small model knows."""
 
 import json
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,4 +48,72 @@ def write_mevis(folder: Path, samples: Sequence[dict]) -> Path:
         videos[name] = {"frames": frames, "expressions": expressions}
     (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
     (folder / "mask_dict.json").write_text(json.dumps(masks))
+    return folder
+
+
+def box_of(mask: np.ndarray) -> list[int]:
+    """x and y of the first, and of the last pixel."""
+    rows, columns = np.nonzero(mask)
+    return [int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())]
+
+
+def write_vidstg(folder: Path, samples: Sequence[dict]) -> Path:
+    """VidSTG with VidOR's boxes: two sentences about every clip, whose moment is all but its last frame."""
+    entries = []
+    for number, sample in enumerate(samples):
+        name = str(100 + number)
+        write_frames(folder / "videos" / "0000" / name, sample["video"])
+        boxes = [dict(zip(("xmin", "ymin", "xmax", "ymax"), box_of(m), strict=True)) for m in sample["masks"][0]]
+        trajectories = [[{"tid": 4, "bbox": box}] for box in boxes]
+        path = folder / "vidor" / "0000" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"trajectories": trajectories}))
+        words = sample["phrases"][0]
+        entries.append(
+            {
+                **{"vid": name, "fps": 1, "frame_count": FRAMES, "width": 96, "height": 96},
+                "used_segment": {"begin_fid": 0, "end_fid": FRAMES},
+                "temporal_gt": {"begin_fid": 0, "end_fid": FRAMES - 1},
+                "captions": [{"description": words, "target_id": 4}],
+                "questions": [{"description": f"Please segment {words}.", "target_id": 4}],
+            }
+        )
+    (folder / "test_annotations.json").write_text(json.dumps(entries))
+    return folder
+
+
+def write_hc_stvg(folder: Path, samples: Sequence[dict]) -> Path:
+    """HC-STVG, version 2: clips of twenty seconds, whose moment is all but the last frame."""
+    entries = {}
+    for number, sample in enumerate(samples):
+        # One frame a second.
+        video = np.repeat(sample["video"], 7, axis=0)
+        masks = np.repeat(sample["masks"][0], 7, axis=0)
+        write_frames(folder / "videos" / "part" / f"clip{number}", video)
+        corners = [box_of(mask) for mask in masks[:4]]
+        entries[f"clip{number}.mkv"] = {
+            **{"img_num": len(video), "st_frame": 0, "caption": sample["phrases"][0], "width": 96, "height": 96},
+            "bbox": [[left, top, right - left, bottom - top] for left, top, right, bottom in corners],
+        }
+    (folder / "val_v2.json").write_text(json.dumps(entries))
+    return folder
+
+
+def write_refcoco(folder: Path, samples: Sequence[dict]) -> Path:
+    """refCOCO with two expressions of an object in every picture, the references as a pickle."""
+    refs, pictures, annotations = [], [], []
+    (folder / "images").mkdir(parents=True)
+    for number, sample in enumerate(samples):
+        name = f"COCO_train2014_{number:012d}.jpg"
+        Image.fromarray(sample["video"][0]).save(folder / "images" / name, quality=98)
+        pictures.append({"id": number, "file_name": name, "height": 96, "width": 96})
+        rle = encode_rle(sample["masks"][0][0])
+        annotations.append({"id": 50 + number, "image_id": number, "segmentation": rle})
+        words = sample["phrases"][0]
+        sentences = [{"sent_id": 2 * number + n, "sent": text} for n, text in enumerate((words, f"{words} there"))]
+        refs.append(
+            {"ref_id": number, "image_id": number, "ann_id": 50 + number, "split": "val", "sentences": sentences}
+        )
+    (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=0))
+    (folder / "instances.json").write_text(json.dumps({"images": pictures, "annotations": annotations}))
     return folder

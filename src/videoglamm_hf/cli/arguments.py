@@ -259,7 +259,24 @@ def score(parser: ArgumentParser) -> None:
         help="JSON file to write: the figures, those of every expression, and what they depend on; an older one is "
         "replaced",
     )
+    _judging(parser)
     _quiet(parser)
+
+
+def _judging(parser: ArgumentParser) -> None:
+    """What `evaluate` and `score` have in common."""
+    parser.add_argument("--split", help="which part of the data (default: the one that papers report)")
+    parser.add_argument(
+        "--objects",
+        choices=OBJECTS,
+        default="last",
+        help="which object of an answer counts where a benchmark takes one mask (default: last)",
+    )
+    parser.add_argument(
+        "--moments",
+        action="store_true",
+        help="vidstg, hc-stvg: score the moment that answers say, too (default: it is given)",
+    )
 
 
 def evaluate(parser: ArgumentParser) -> None:
@@ -287,12 +304,7 @@ def evaluate(parser: ArgumentParser) -> None:
         "--merge", action="append", default=[], metavar="DIR", help="take over the answers of another shard's folder"
     )
     parser.add_argument("--prompt", help="what is asked, with a place for {phrase} (default: what the original asks)")
-    parser.add_argument(
-        "--objects",
-        choices=OBJECTS,
-        default="last",
-        help="which object of an answer counts where a benchmark takes one mask (default: last)",
-    )
+    _judging(parser)
     parser.add_argument("--mask-mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
     parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")

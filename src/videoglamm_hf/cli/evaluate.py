@@ -31,7 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
         say("no --model: taking the small one that ships, which knows coloured shapes only", arguments.quiet)
         arguments.model = str(TINY_MODEL)
     benchmark = read_benchmark(
-        arguments.benchmark, arguments.data, Options(prompt=arguments.prompt, objects=arguments.objects)
+        arguments.benchmark,
+        arguments.data,
+        Options(arguments.prompt, arguments.objects, arguments.split, arguments.moments),
     )
     how = Answering(arguments.mask_mode, arguments.max_new_tokens)
     items = first_videos(benchmark.items, arguments.limit)

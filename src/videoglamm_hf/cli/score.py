@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError
 from ..evaluation.evaluate import read_benchmark
+from ..evaluation.options import Options
 from ..evaluation.scores import check_any_scored
 from ..output_files import explained_writes
 from .score_table import show_scores
@@ -16,11 +17,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the scores and prints the figures."""
     output = Path(arguments.output)
     _check_output(output)
-    benchmark = read_benchmark(arguments.benchmark, arguments.data)
+    options = Options(objects=arguments.objects, split=arguments.split, moments=arguments.moments)
+    benchmark = read_benchmark(arguments.benchmark, arguments.data, options)
     if benchmark.score is None:
         raise InputError(f"{arguments.data}: has no {benchmark.truth}; give a split that is published with the truth")
     folder = Path(arguments.predictions)
     scores = benchmark.score(folder, benchmark.items, progress=shows_progress(arguments.quiet))
+    scores.benchmark = benchmark.name
     check_any_scored(scores, folder, benchmark.predictions)
     scores.write(output)
     show_scores(scores)

@@ -7,6 +7,7 @@ from .screen import say
 from .wording import counted
 
 _MOST_NAMES = 5  # of what scored 0
+_FIRST = ("J&F", "J", "F")
 
 
 def show_scores(scores: Scores) -> None:
@@ -36,9 +37,17 @@ def _listed(names: list[str]) -> str:
 
 
 def _table(scores: Scores) -> Iterable[str]:
-    """The figures in percent."""
-    rows = scores.figures.get("annotators", {}) | {"mean": scores.figures.get("mean_of_annotators", scores.figures)}
+    """The figures in percent: a row for each kind of question or annotator, the last one of all."""
+    inner = {name: value for name, value in scores.figures.items() if isinstance(value, dict)}
+    whole = {name: value for name, value in scores.figures.items() if isinstance(value, float)}
+    rows = inner.get("annotators", inner) | {"mean": inner.get("mean_of_annotators", whole)}
+    names = [name for name in _FIRST if name in rows["mean"]] or list(rows["mean"])
+    columns = {name: max(8, len(name) + 2) for name in names}
     width = max(map(len, rows))
-    yield f"{'':{width}}     J&F       J       F"
-    for name, figures in rows.items():
-        yield f"{name:{width}}" + "".join(f"{100 * figures[key]:8.2f}" for key in ("J&F", "J", "F"))
+    yield f"{'':{width}}" + "".join(f"{name:>{column}}" for name, column in columns.items())
+    for row, figures in rows.items():
+        shown = (
+            f"{100 * figures[name]:{column}.2f}" if name in figures else " " * column
+            for name, column in columns.items()
+        )
+        yield f"{row:{width}}" + "".join(shown)

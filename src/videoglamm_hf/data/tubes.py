@@ -97,6 +97,11 @@ class TubeDataset(Dataset[dict[str, Any]]):
             "kind": kind,
         }
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of every sample, whether it is "declarative" or "interrogative"."""
+        return [kind for _, _, kind in self._tubes]
+
     def _box(self, index: int, frame: int) -> Box:
         """[x0, y0, x1, y1] of the object of a sample in a frame of its moment."""
         raise NotImplementedError

@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def read_benchmark(name: str, data: str, options: Options | None = None) -> Benc
     """
     if name not in BENCHMARKS:
         raise InputError(f"there is no benchmark {name!r:.80}; there are {', '.join(BENCHMARKS)}")
-    return import_module(f".{name.replace('-', '_')}", __package__).read(data, options or Options())
+    module = "refcoco" if name.startswith("refcoco") else name.replace("-", "_")
+    return replace(import_module(f".{module}", __package__).read(data, options or Options()), name=name)
 
 
 def run_settings(benchmark: Benchmark, how: Answering, **model: Any) -> dict[str, Any]:
@@ -87,6 +89,7 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     if benchmark.score is None:
         return None
     scores = benchmark.score(run.predictions, items, failures)
+    scores.benchmark = benchmark.name
     scores.failed = failures | scores.failed
     scores.missing = [name for name in scores.missing if name not in scores.failed]
     scores.settings |= run.settings

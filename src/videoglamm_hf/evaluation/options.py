@@ -14,6 +14,9 @@ class Options:
         prompt: What is asked, with a place for `{phrase}`; None for what the original's script asks.
         objects: Which objects of an answer are its mask where a benchmark takes one: `"last"`, `"first"` or `"all"`
             of them together.
+        split: Which part of the data; None for the benchmark's own default.
+        moments: Whether the moment that an answer says, as `frames:(3,9)`, is scored too, where there is one; then
+            questions are about more than the moment.
 
     Raises:
         InputError: A choice is none of these.
@@ -21,6 +24,8 @@ class Options:
 
     prompt: str | None = None
     objects: str = "last"
+    split: str | None = None
+    moments: bool = False
 
     def __post_init__(self) -> None:
         if self.objects not in OBJECTS:
