@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo environments test test-slow test-oldest test-newest parity fuzz bench gpu quality style clean
+.PHONY: demo evaluate environments test test-slow test-oldest test-newest parity fuzz bench gpu quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -14,6 +14,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	$(PY) examples/demo.py --output demo_output
+
+# The small model on held-out clips, with a page to look at.
+evaluate: $(VENV)/.installed
+	$(PY) examples/evaluate_shapes.py --output evaluate_output
 
 # A process per core, one thread each. Threads that spin while they wait slow everything else down.
 IN_PARALLEL := -n logical --maxprocesses 8 --dist loadfile
@@ -82,4 +86,4 @@ style: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest demo_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest demo_output evaluate_output .pytest_cache .ruff_cache .hypothesis

@@ -117,3 +117,22 @@ def write_refcoco(folder: Path, samples: Sequence[dict]) -> Path:
     (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=0))
     (folder / "instances.json").write_text(json.dumps({"images": pictures, "annotations": annotations}))
     return folder
+
+
+def write_gcg(folder: Path, samples: Sequence[dict]) -> Path:
+    """Grounded captions: the last word of a clip's first phrase names its object."""
+    videos, annotations = [], []
+    for number, sample in enumerate(samples):
+        name = f"clip{number}"
+        names = write_frames(folder / "frames" / name, sample["video"])
+        words = f"there is {sample['phrases'][0]}".split()
+        about = {"caption": " ".join(words), "token_pos": [len(words) - 1], "mask_id": [number]}
+        annotations.append(
+            {"id": number, "segmentations": [encode_rle(m) if m.any() else None for m in sample["masks"][0]]}
+        )
+        files = [f"{name}/{frame}.jpg" for frame in names]
+        videos.append(
+            {"id": name, "file_names": files, "width": 96, "height": 96, "length": len(files), "dense_cap": about}
+        )
+    (folder / "val.json").write_text(json.dumps({"videos": videos, "annotations": annotations}))
+    return folder

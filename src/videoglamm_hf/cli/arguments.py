@@ -277,6 +277,12 @@ def _judging(parser: ArgumentParser) -> None:
         action="store_true",
         help="vidstg, hc-stvg: score the moment that answers say, too (default: it is given)",
     )
+    parser.add_argument(
+        "--text-encoder",
+        metavar="DIR",
+        help="gcg: folder or Hub id of the encoder that compares phrases; the original's is bert-base-uncased "
+        "(default: words in common, whose recall is called recall_by_words)",
+    )
 
 
 def evaluate(parser: ArgumentParser) -> None:

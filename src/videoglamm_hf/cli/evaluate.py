@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     benchmark = read_benchmark(
         arguments.benchmark,
         arguments.data,
-        Options(arguments.prompt, arguments.objects, arguments.split, arguments.moments),
+        Options(arguments.prompt, arguments.objects, arguments.split, arguments.moments, arguments.text_encoder),
     )
     how = Answering(arguments.mask_mode, arguments.max_new_tokens)
     items = first_videos(benchmark.items, arguments.limit)

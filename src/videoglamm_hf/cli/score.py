@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the scores and prints the figures."""
     output = Path(arguments.output)
     _check_output(output)
-    options = Options(objects=arguments.objects, split=arguments.split, moments=arguments.moments)
+    options = Options(None, arguments.objects, arguments.split, arguments.moments, arguments.text_encoder)
     benchmark = read_benchmark(arguments.benchmark, arguments.data, options)
     if benchmark.score is None:
         raise InputError(f"{arguments.data}: has no {benchmark.truth}; give a split that is published with the truth")

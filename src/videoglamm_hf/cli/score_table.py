@@ -51,3 +51,6 @@ def _table(scores: Scores) -> Iterable[str]:
             for name, column in columns.items()
         )
         yield f"{row:{width}}" + "".join(shown)
+    for name, value in whole.items():
+        if name not in names:
+            yield f"{name}: {100 * value:.2f}"

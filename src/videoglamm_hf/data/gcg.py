@@ -76,6 +76,11 @@ class GcgDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._videos)
 
+    @property
+    def names(self) -> list[str]:
+        """The `"id"` of every sample."""
+        return [str(video.get("id", index)) for index, video in enumerate(self._videos)]
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = checked_index(index, len(self))
         video, words = self._videos[index], self._words[index]
@@ -86,7 +91,7 @@ class GcgDataset(Dataset[dict[str, Any]]):
         ]
         question = pick(QUESTIONS, self.seed, index)
         return {
-            "id": str(video.get("id", index)),
+            "id": self.names[index],
             "messages": [
                 {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]},
                 {"role": "assistant", "content": [{"type": "text", "text": " ".join(caption)}]},

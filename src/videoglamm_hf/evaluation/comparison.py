@@ -130,6 +130,7 @@ def _read(folder: Path) -> dict[str, Any]:
             "per_sample": dict(found.get("per_sample", {})),
             "videos": dict(found.get("videos", {})),
             "answers": dict(found.get("answers", {})),
+            "parts": {part for pair in dict(found.get("ratios", {})).values() for part in pair},
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: no scores that can be read ({error!r:.200}); run `videoglamm evaluate`") from error
@@ -142,7 +143,9 @@ def _samples(side: dict[str, Any]) -> dict[str, dict[str, float]]:
         for name, (j, f) in side["per_expression"].items():
             found[name] = {"J&F": (j + f) / 2, "J": float(j), "F": float(f)}
         for name, own in side["per_sample"].items():
-            found.setdefault(name, {}).update({key: float(value) for key, value in own.items()})
+            found.setdefault(name, {}).update(
+                {key: float(value) for key, value in own.items() if key not in side["parts"]}
+            )
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"scores of {side['benchmark']} are not as they were written: {error}") from error
     return found

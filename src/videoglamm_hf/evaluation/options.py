@@ -17,6 +17,7 @@ class Options:
         split: Which part of the data; None for the benchmark's own default.
         moments: Whether the moment that an answer says, as `frames:(3,9)`, is scored too, where there is one; then
             questions are about more than the moment.
+        text_encoder: Folder or Hub id of the encoder that compares phrases; None compares words.
 
     Raises:
         InputError: A choice is none of these.
@@ -26,6 +27,7 @@ class Options:
     objects: str = "last"
     split: str | None = None
     moments: bool = False
+    text_encoder: str | None = None
 
     def __post_init__(self) -> None:
         if self.objects not in OBJECTS:
