@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from videoglamm_hf.data import write_jsonl
 from videoglamm_hf.data.rle import encode_rle
 from videoglamm_hf.toy.shapes_world import ShapesWorldDataset
 
@@ -136,3 +137,22 @@ def write_gcg(folder: Path, samples: Sequence[dict]) -> Path:
         )
     (folder / "val.json").write_text(json.dumps({"videos": videos, "annotations": annotations}))
     return folder
+
+
+def write_own(root: Path, samples: Sequence[dict]) -> Path:
+    """One's own data: samples of the shapes world as folders of frames, with `validation.jsonl`."""
+    written = []
+    for number, clip in enumerate(samples):
+        names = write_frames(root / f"clip{number}", clip["video"], "png")
+        written.append(
+            {
+                "id": f"clip/{number}",
+                "kind": clip["kind"],
+                "messages": clip["messages"],
+                "video": [str(root / f"clip{number}" / f"{name}.png") for name in names],
+                "masks": [[encode_rle(mask) if mask.any() else None for mask in track] for track in clip["masks"]],
+                "mask_frames": list(range(len(names))),
+            }
+        )
+    write_jsonl(root / "validation.jsonl", written)
+    return root

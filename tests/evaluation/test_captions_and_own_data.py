@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from tests.evaluation.shapes_folders import clips, write_frames, write_gcg
+from tests.evaluation.shapes_folders import clips, write_gcg, write_own
 from videoglamm_hf import InputError, cli
 from videoglamm_hf.data import JsonlDataset, write_jsonl
-from videoglamm_hf.data.rle import encode_rle
 from videoglamm_hf.evaluation.evaluate import read_benchmark
 from videoglamm_hf.evaluation.gcg import PROMPT
 from videoglamm_hf.evaluation.options import Options
@@ -115,21 +114,8 @@ def test_text_encoders(encoder, tmp_path):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> Path:
     """Two clips of one object and one about something that is not there, two conversations about one of them."""
-    root = tmp_path_factory.mktemp("own")
-    samples = []
-    for number, clip in enumerate([*clips(2), *clips(1, "absent")]):
-        frames = write_frames(root / f"clip{number}", clip["video"], "png")
-        masks = [[encode_rle(mask) if mask.any() else None for mask in track] for track in clip["masks"]]
-        samples.append(
-            {
-                "id": f"clip/{number}",
-                "kind": clip["kind"],
-                "messages": clip["messages"],
-                "video": [str(root / f"clip{number}" / f"{name}.png") for name in frames],
-                "masks": masks,
-                "mask_frames": list(range(len(frames))),
-            }
-        )
+    root = write_own(tmp_path_factory.mktemp("own"), [*clips(2), *clips(1, "absent")])
+    samples = list(JsonlDataset(root / "validation.jsonl"))
     samples[1] |= {"messages": [samples[1]["messages"]] * 2, "masks": [samples[1]["masks"]] * 2}
     write_jsonl(root / "validation.jsonl", samples)
     return root

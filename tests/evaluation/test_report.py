@@ -113,11 +113,18 @@ def test_interval_draws_videos_not_samples():
 
 def test_interval_of_a_ratio_is_of_sums():
     samples = {"a": {"found": 1, "all": 1}, "b": {"found": 0, "all": 99}}
-    low, high = figure_intervals(samples, {"a": "a", "b": "b"}, {"recall": ["found", "all"]})["recall"]
+    ratios = {"recall": ["found", "all"]}
+    low, high = figure_intervals(samples, {"a": "a", "b": "b"}, ratios, {})["recall"]
     assert (low, high) == (0.0, 1.0)
     samples = {str(n): {"found": 1 + n % 2, "all": 2} for n in range(400)}
-    low, high = figure_intervals(samples, {name: name for name in samples}, {"recall": ["found", "all"]})["recall"]
+    low, high = figure_intervals(samples, {name: name for name in samples}, ratios, {})["recall"]
     assert 0.72 < low < 0.75 < high < 0.78
+
+
+def test_what_is_no_mean_of_samples_has_no_interval():
+    samples = {"a": {"METEOR": 0.2, "miou": 0.4}, "b": {"METEOR": 0.6, "miou": 0.6}}
+    found = figure_intervals(samples, {"a": "a", "b": "b"}, {}, {"METEOR": 0.37, "miou": 0.5})
+    assert found == {"miou": [0.4, 0.6]}
 
 
 def test_factors():

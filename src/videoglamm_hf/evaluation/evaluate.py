@@ -96,7 +96,7 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     scores.videos = {item.name: item.video for item in items}
     answers = ((item.name, run.read(item)) for item in items)
     scores.answers = {name: answer.text for name, answer in answers if answer is not None}
-    scores.intervals = figure_intervals(scores.samples(), scores.videos, scores.ratios)
+    scores.intervals = figure_intervals(scores.samples(), scores.videos, scores.ratios, scores.whole_figures())
     scores.write(run.path / "scores.json")
     write_report(run.path / "report.html", benchmark, items, scores, run.read, progress=progress)
     return scores

@@ -6,6 +6,7 @@ import numpy as np
 
 DRAWS = 2000
 LEVEL = 0.95
+_SAME = 1e-6
 
 
 def bootstrap_interval(
@@ -45,20 +46,28 @@ def weighted_mean(values: Sequence[float], weights: Sequence[float] | None = Non
 
 
 def figure_intervals(
-    samples: Mapping[str, Mapping[str, float]], videos: Mapping[str, str], ratios: Mapping[str, Sequence[str]]
+    samples: Mapping[str, Mapping[str, float]],
+    videos: Mapping[str, str],
+    ratios: Mapping[str, Sequence[str]],
+    whole: Mapping[str, float],
 ) -> dict[str, list[float]]:
     """`[low, high]` of every figure that is a mean over samples, or a ratio of sums over them.
+
+    METEOR of a set, for one, is neither.
 
     Args:
         samples: Figures of every sample, by its name.
         videos: Which video a sample is about, by its name.
         ratios: Numerator and denominator of figures that are ratios of sums, by their names.
+        whole: The figures themselves.
     """
     parts = {name for pair in ratios.values() for name in pair}
     figures = dict.fromkeys(name for own in samples.values() for name in own if name not in parts)
     found = {}
     for figure in figures:
         own = {name: values[figure] for name, values in samples.items() if figure in values}
+        if abs(weighted_mean(list(own.values())) - whole.get(figure, np.inf)) > _SAME:
+            continue
         found[figure] = list(bootstrap_interval(list(own.values()), [videos[name] for name in own]))
     for figure, (above, below) in ratios.items():
         own = {name: values for name, values in samples.items() if values.get(below)}

@@ -69,18 +69,9 @@ def write_report(
 
 
 def figure_rows(scores: Scores) -> list[dict[str, Any]]:
-    """Name, value and interval of every figure that is one number."""
-    rows = []
-    for name, value in scores.figures.items():
-        if isinstance(value, float):
-            rows.append({"name": name, "value": value, "interval": scores.intervals.get(name)})
-        elif isinstance(value, dict) and name != "annotators":
-            rows += [
-                {"name": inner, "value": number, "interval": scores.intervals.get(inner)}
-                for inner, number in value.items()
-                if isinstance(number, float)
-            ]
-    return rows
+    """Name, value and interval of every figure of all questions together."""
+    whole = scores.whole_figures()
+    return [{"name": name, "value": whole[name], "interval": scores.intervals.get(name)} for name in whole]
 
 
 def page_of(template: str, **values: Any) -> str:

@@ -61,6 +61,11 @@ class Scores:
         names = pairs | self.per_sample
         return {name: pairs.get(name, {}) | self.per_sample.get(name, {}) for name in names}
 
+    def whole_figures(self) -> dict[str, float]:
+        """Figures of all questions together, without those of their kinds."""
+        own = self.figures.get("mean_of_annotators", self.figures)
+        return {name: value for name, value in own.items() if isinstance(value, float)}
+
     def write(self, path: Path) -> None:
         """Writes scores.json, whole or not at all.
 
