@@ -37,15 +37,16 @@ def write_frames(folder: Path, video: np.ndarray, suffix: str = "jpg") -> list[s
     return names
 
 
-def write_mevis(folder: Path, samples: Sequence[dict]) -> Path:
-    """A split of MeViS with two expressions of every clip's object."""
+def write_mevis(folder: Path, samples: Sequence[dict], count: int = 2) -> Path:
+    """A split of MeViS with a number of expressions of every clip's object."""
     videos, masks = {}, {}
     for number, sample in enumerate(samples):
         name = f"clip{number}"
         frames = write_frames(folder / "JPEGImages" / name, sample["video"])
         masks[str(number)] = [encode_rle(mask) if mask.any() else None for mask in sample["masks"][0]]
         words = sample["phrases"][0]
-        expressions = {str(n): {"exp": exp, "anno_id": [number]} for n, exp in enumerate((words, f"{words} there"))}
+        texts = [words, *(f"{words} there" for _ in range(count - 1))]
+        expressions = {str(n): {"exp": text, "anno_id": [number]} for n, text in enumerate(texts)}
         videos[name] = {"frames": frames, "expressions": expressions}
     (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
     (folder / "mask_dict.json").write_text(json.dumps(masks))

@@ -1,6 +1,8 @@
 """J and F of expressions about videos, from a PNG per frame, as MeViS' own `eval_mevis.py` computes them."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from .packed_frames import PackedFrame
 from .prediction import Prediction
 from .scores import Scores, mean_region_and_boundary
 from .video_masks import frame_accuracy, frame_similarity, packed_frames
+
+# Threads that decode masks, which holds no lock, and how many frames ahead.
+_READERS, _AHEAD = 2, 8
 
 MASK_FILES = "VIDEO/EXPRESSION/FRAME.png"
 
@@ -72,23 +77,24 @@ def score_expressions(
     last, truth = None, _Truth([])
     # Expressions about the same objects follow each other, so that their truth is prepared once.
     order = sorted(range(len(names)), key=lambda i: (subjects[i].parts[0], subjects[i].objects))
-    for index in tqdm(order, desc="scoring", unit="expression", disable=not progress):
-        subject, name = subjects[index], names[index]
-        files = [folder.joinpath(*subject.parts, f"{frame}.png") for frame in subject.frames]
-        there = [file if file.exists() else None for file in files]
-        found[index] = [0.0, 0.0]
-        if not any(there):
-            scores.missing.append(name)
-            continue
-        if None in there:
-            scores.missing_frames[name] = there.count(None)
-        same = (subject.parts[0], subject.objects)
-        if same != last:
-            last, truth = same, _Truth(subject.track())
-        try:
-            found[index] = _compared(there, truth)
-        except MediaError as error:
-            scores.failed[name] = str(error)
+    with ThreadPoolExecutor(_READERS, "reading masks") as readers:
+        for index in tqdm(order, desc="scoring", unit="expression", disable=not progress):
+            subject, name = subjects[index], names[index]
+            files = [folder.joinpath(*subject.parts, f"{frame}.png") for frame in subject.frames]
+            there = [file if file.exists() else None for file in files]
+            found[index] = [0.0, 0.0]
+            if not any(there):
+                scores.missing.append(name)
+                continue
+            if None in there:
+                scores.missing_frames[name] = there.count(None)
+            same = (subject.parts[0], subject.objects)
+            if same != last:
+                last, truth = same, _Truth(subject.track())
+            try:
+                found[index] = _compared(there, truth, readers)
+            except MediaError as error:
+                scores.failed[name] = str(error)
     # In the order of the data, not in which they were scored.
     scores.missing.sort(key=names.index)
     scores.failed = {name: scores.failed[name] for name in names if name in scores.failed}
@@ -168,7 +174,7 @@ class _Truth:
         return self._frames[key]
 
 
-def _compared(files: Sequence[Path | None], truth: _Truth) -> list[float]:
+def _compared(files: Sequence[Path | None], truth: _Truth, readers: Executor) -> list[float]:
     """Mean J and F over frames.
 
     Raises:
@@ -176,16 +182,31 @@ def _compared(files: Sequence[Path | None], truth: _Truth) -> list[float]:
     """
     size = truth.size
     similarities, accuracies = [], []
-    for number, file in enumerate(files):
-        mask = None if file is None else read_mask(file, size)
+    for number, mask in enumerate(_read_ahead(files, size, readers)):
         if mask is None and size is None:
             # Neither says how large it is, and neither has anything: they agree.
             similarities.append(1.0), accuracies.append(1.0)
             continue
         if size is None:
             size = mask.shape
+        elif mask is not None and mask.shape != size:
+            read_mask(files[number], size)  # says so
         predicted = next(packed_frames([np.zeros(size, bool) if mask is None else mask]))
         expected = truth.frame(number, size)
         similarities.append(frame_similarity(predicted, expected))
         accuracies.append(frame_accuracy(predicted, expected))
     return [float(np.mean(similarities)), float(np.mean(accuracies))]
+
+
+def _read_ahead(
+    files: Sequence[Path | None], size: tuple[int, int] | None, readers: Executor
+) -> Iterator[np.ndarray | None]:
+    """The masks of files in order; some of the next ones are decoded meanwhile."""
+    pending: deque[Future | None] = deque()
+    for place in range(len(files) + _AHEAD):
+        if place < len(files):
+            file = files[place]
+            pending.append(None if file is None else readers.submit(read_mask, file, size))
+        if place >= _AHEAD:
+            reading = pending.popleft()
+            yield None if reading is None else reading.result()
