@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -243,3 +245,15 @@ def test_names_that_leave_the_folder(mevis, tmp_path, capsys):
     (data / "meta_expressions.json").write_text(json.dumps(about))
     assert evaluate(data, tmp_path / "run") == 1
     assert "cannot be the name of a file" in refusal(capsys)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_processes_share_the_videos(mevis, whole, tmp_path):
+    """What `accelerate launch` starts: no question is asked twice, and one process scores."""
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    given = ["evaluate", "mevis", "--data", str(mevis), "--output", str(tmp_path / "run"), "--device", "cpu"]
+    command = [*program, "-m", "videoglamm_hf", *given, "--prompt", SEGMENT]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("J&F") == 1
+    assert scores_of(tmp_path / "run")["per_expression"] == scores_of(whole)["per_expression"]

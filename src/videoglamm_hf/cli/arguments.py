@@ -283,6 +283,13 @@ def _judging(parser: ArgumentParser) -> None:
         help="gcg: folder or Hub id of the encoder that compares phrases; the original's is bert-base-uncased "
         "(default: words in common, whose recall is called recall_by_words)",
     )
+    parser.add_argument(
+        "--judge",
+        metavar="URL",
+        help="gcg, folder: endpoint of OpenAI's form (https://host/v1) whose model judges captions; the key is taken "
+        "from OPENAI_API_KEY",
+    )
+    parser.add_argument("--judge-model", metavar="NAME", help="name of that model there")
 
 
 def evaluate(parser: ArgumentParser) -> None:

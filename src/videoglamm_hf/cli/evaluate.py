@@ -9,11 +9,11 @@ from ..errors import InputError
 from ..evaluation.answering import Answering, answer_items
 from ..evaluation.benchmark import Benchmark, Item, first_videos, part_of_videos
 from ..evaluation.evaluate import finish, read_benchmark, run_settings
-from ..evaluation.options import Options
 from ..evaluation.run_folder import RunFolder
 from ..loading.identity import weights_identity
 from ..loading.models import load_model, load_processor
 from ..toy import TINY_MODEL
+from .benchmark_options import chosen_options
 from .processes import joined, own_device, wait_for_all
 from .score_table import show_scores
 from .screen import library_bars, say, shows_progress
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     benchmark = read_benchmark(
         arguments.benchmark,
         arguments.data,
-        Options(arguments.prompt, arguments.objects, arguments.split, arguments.moments, arguments.text_encoder),
+        chosen_options(arguments),
     )
     how = Answering(arguments.mask_mode, arguments.max_new_tokens)
     items = first_videos(benchmark.items, arguments.limit)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError
 from ..evaluation.evaluate import read_benchmark
-from ..evaluation.options import Options
 from ..evaluation.scores import check_any_scored
 from ..output_files import explained_writes
+from .benchmark_options import chosen_options
 from .score_table import show_scores
 from .screen import say, shows_progress
 
@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the scores and prints the figures."""
     output = Path(arguments.output)
     _check_output(output)
-    options = Options(None, arguments.objects, arguments.split, arguments.moments, arguments.text_encoder)
+    options = chosen_options(arguments)
     benchmark = read_benchmark(arguments.benchmark, arguments.data, options)
     if benchmark.score is None:
         raise InputError(f"{arguments.data}: has no {benchmark.truth}; give a split that is published with the truth")

@@ -56,7 +56,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     check_items(items, str(path))
     items.sort(key=lambda item: item.video)
     sample = partial(_sample, dataset, places)
-    score = partial(_score, sample, options.text_encoder)
+    score = partial(_score, sample, options)
     return Benchmark("folder", items, sample, export_answers, score, ANSWER_FILES, "masks", {"prompt": options.prompt})
 
 
@@ -98,7 +98,7 @@ def _sample(dataset: JsonlDataset, places: Sequence[tuple[int, int]], index: int
 
 def _score(
     sample: Any,
-    encoder: str | None,
+    options: Options,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str] = (),
@@ -106,9 +106,9 @@ def _score(
     progress: bool = False,
 ) -> Scores:
     """J and F of the objects in their order; beside them, where the truth has them, phrases, captions and moments."""
-    similarity, recall = similarity_of(encoder)
+    similarity, recall = similarity_of(options.text_encoder)
     scores = Scores("folder", ratios={recall: ["recalled", "phrases"]})
-    scores.settings["text_encoder"] = encoder or "none: words in common"
+    scores.settings["text_encoder"] = options.text_encoder or "none: words in common"
     captions: dict[str, tuple[str, str]] = {}
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
         truth = sample(item.index)
@@ -133,7 +133,9 @@ def _score(
         scores.figures[kind or "other"] = mean_region_and_boundary(pairs)
     _add_means(scores, recall)
     if captions:
-        scores.figures |= caption_figures(scores, *zip(*captions.values(), strict=True), list(captions))
+        scores.figures |= caption_figures(
+            scores, *zip(*captions.values(), strict=True), list(captions), options, progress
+        )
     return scores
 
 

@@ -14,6 +14,7 @@ from .answer_files import ANSWER_FILES, answers_in, export_answers, means
 from .benchmark import Benchmark, Item, check_items
 from .captions import caption_scores, clean_caption
 from .grounded_captions import score_grounded_caption
+from .judging import Judge
 from .options import Options
 from .prediction import Prediction
 from .scores import Scores
@@ -49,7 +50,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         items,
         dataset.__getitem__,
         export_answers,
-        partial(_score, dataset, options.text_encoder),
+        partial(_score, dataset, options),
         ANSWER_FILES,
         "masks",
         {"prompt": question},
@@ -111,22 +112,38 @@ def similarity_of(encoder: str | None) -> tuple[Similarity, str]:
     return encoder_similarity(encoder), "recall" if official else f"recall_by_{Path(encoder).name}"
 
 
-def caption_figures(scores: Scores, said: Sequence[str], true: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """METEOR, CIDEr, BLEU and ROUGE-L of a set; adds those of every sample to the scores, or what they need."""
+def caption_figures(
+    scores: Scores,
+    said: Sequence[str],
+    true: Sequence[str],
+    names: Sequence[str],
+    options: Options,
+    progress: bool,
+) -> dict[str, Any]:
+    """METEOR, CIDEr, BLEU and ROUGE-L of a set, and a judge's mean if there is one; adds those of every sample to the
+    scores, or what they need.
+    """
+    judged: dict[str, float] = {}
+    if options.judge is not None:
+        values = Judge(options.judge, options.judge_model).scores(said, true, progress=progress)
+        for name, value in zip(names, values, strict=True):
+            scores.per_sample[name]["judge"] = value
+        judged["judge"] = sum(values) / len(values)
+        scores.settings["judge"] = f"{options.judge_model} at {options.judge}"
     found = caption_scores(said, true)
     if "missing" in found:
         scores.settings["not_scored"] = found["missing"]
-        return {}
+        return judged
     for figure in ("METEOR", "CIDEr"):
         for name, value in zip(names, found[f"{figure}_per_sample"], strict=True):
             scores.per_sample[name][figure] = value
     bleu = {f"BLEU_{n}": value for n, value in enumerate(found["BLEU_1_to_4"], start=1)}
-    return {"METEOR": found["METEOR"], "CIDEr": found["CIDEr"], "ROUGE_L": found["ROUGE_L"], **bleu}
+    return {"METEOR": found["METEOR"], "CIDEr": found["CIDEr"], "ROUGE_L": found["ROUGE_L"], **bleu, **judged}
 
 
 def _score(
     dataset: GcgDataset,
-    encoder: str | None,
+    options: Options,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str] = (),
@@ -134,14 +151,14 @@ def _score(
     progress: bool = False,
 ) -> Scores:
     """mIoU and recall over samples, and figures of captions if Java is there."""
-    similarity, recall = similarity_of(encoder)
+    similarity, recall = similarity_of(options.text_encoder)
     scores = Scores("gcg", ratios={recall: ["recalled", "phrases"]})
-    scores.settings["text_encoder"] = encoder or "none: words in common"
+    scores.settings["text_encoder"] = options.text_encoder or "none: words in common"
     captions = score_captions(scores, dataset.__getitem__, similarity, predictions, items, failed, progress)
     own = list(scores.per_sample.values())
     scores.figures = means([{"miou": sample["miou"]} for sample in own])
     scores.figures[recall] = sum(s["recalled"] for s in own) / max(1, sum(s["phrases"] for s in own))
-    scores.figures |= caption_figures(scores, *captions, list(scores.per_sample))
+    scores.figures |= caption_figures(scores, *captions, list(scores.per_sample), options, progress)
     return scores
 
 

@@ -18,6 +18,7 @@ class Options:
         moments: Whether the moment that an answer says, as `frames:(3,9)`, is scored too, where there is one; then
             questions are about more than the moment.
         text_encoder: Folder or Hub id of the encoder that compares phrases; None compares words.
+        judge, judge_model: Endpoint of a language model that judges captions, and its name there; None for no judge.
 
     Raises:
         InputError: A choice is none of these.
@@ -28,10 +29,14 @@ class Options:
     split: str | None = None
     moments: bool = False
     text_encoder: str | None = None
+    judge: str | None = None
+    judge_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.objects not in OBJECTS:
             raise InputError(f"objects is {self.objects!r:.80}; there are {', '.join(OBJECTS)}")
+        if (self.judge is None) != (self.judge_model is None):
+            raise InputError("give both, where the judge is and the name of its model, or neither")
 
 
 def asked(template: str, options: Options, phrase: str) -> str:

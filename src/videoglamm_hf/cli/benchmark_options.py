@@ -1,0 +1,22 @@
+"""What commands say of a benchmark, as evaluation takes it."""
+
+import argparse
+
+from ..evaluation.options import Options
+
+
+def chosen_options(arguments: argparse.Namespace) -> Options:
+    """The options of `evaluate` and `score`, which has no prompt.
+
+    Raises:
+        InputError: They contradict each other.
+    """
+    return Options(
+        prompt=getattr(arguments, "prompt", None),
+        objects=arguments.objects,
+        split=arguments.split,
+        moments=arguments.moments,
+        text_encoder=arguments.text_encoder,
+        judge=arguments.judge,
+        judge_model=arguments.judge_model,
+    )
