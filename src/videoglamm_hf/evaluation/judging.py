@@ -1,4 +1,4 @@
-"""Captions judged by a language model behind an endpoint of OpenAI's form, after the idea of CLAIR (Chan et al., 2023).
+"""Captions judged by a language model behind an endpoint of OpenAI's form: the idea of CLAIR (Chan et al., 2023).
 
 The words of the question are ours, so figures are not those of papers, and bear the name `judge`.
 """
