@@ -31,6 +31,7 @@ SCRIPTS = (
     "cached_features",
     "quantization",
     "scoring",
+    "evaluation",
 )
 OPTIONS = {"full_size": ["--tiny"]}
 
@@ -122,6 +123,11 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     scoring = figures["scoring"]
     found.append((f"scoring MeViS / official way ({scoring['official side']})", scoring["ours / official"], "<= 0.33"))
+    found += [
+        (f"questions that share a video / alone, {seen['questions'] // 2} a video, {mode}", f"{seen['speed-up']}x", "")
+        for mode, seen in figures["evaluation"].items()
+        if isinstance(seen, dict)
+    ]
     return [(what, str(seen), target) for what, seen, target in found]
 
 
