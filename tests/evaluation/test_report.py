@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -151,3 +152,21 @@ def test_groups_hold_every_value_once(values):
     assert len(ranges) <= 4
     for value in values:
         assert sum(low <= value <= high for low, high in ranges) == 1
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_search_in_a_browser(run, tmp_path):
+    asking = """<script>search.value = "CLIP2"; search.dispatchEvent(new Event("input"));</script></body>"""
+    page = tmp_path / "page.html"
+    page.write_text((run / "report.html").read_text().replace("</body>", asking))
+    program = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"]
+    program += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    shown = subprocess.run(
+        [*program, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    assert re.search(r'id="found"[^>]*>2 questions<', shown)
+    hidden = re.findall(r'<article class="sample" data-name="([^"]*)" hidden', shown)
+    assert {name[:5] for name in hidden} == {"clip0", "clip1", "clip3"}
