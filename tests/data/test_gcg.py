@@ -47,6 +47,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_frames_that_lead_out_of_the_folder(root):
+    def leave(content):
+        content["videos"][0]["file_names"][1] = "../secret.jpg"
+
+    with pytest.raises(InputError, match=r"videos\[0\].file_names\[1\].*leads out"):
+        GcgDataset(changed(root, leave), root / "frames")
+
+
 def changed(root: Path, change) -> Path:
     content = copy.deepcopy(ANNOTATIONS)
     change(content)

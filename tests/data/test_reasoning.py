@@ -206,7 +206,7 @@ def test_pictures_that_reason_vos_lacks(reason):
     with pytest.raises(MediaError, match=r"00005.png is \[6, 4\], but the first is \[4, 6\]"):
         dataset[0]
     Image.new("RGB", (6, 4)).save(folder / "00005.png")
-    with pytest.raises(MediaError, match=r"00005.png: a picture of mode RGB; annotations are PNG files"):
+    with pytest.raises(MediaError, match=r"00005.png: a picture of mode RGB; masks are PNG files"):
         dataset[0]
     write_mask(folder / "00005.png", RIGHT)
     write_mask(folder / "00007.png", RIGHT)

@@ -1,6 +1,7 @@
 """Masks as RLE, JSONL files, other datasets' annotations: what their readers should refuse."""
 
 import json
+import pickle
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,14 @@ from tests.fuzz.hostile import as_json, changed, near, spoilt_text, value
 from videoglamm_hf.cli import main
 from videoglamm_hf.data import (
     GcgDataset,
+    HcStvgDataset,
     JsonlDataset,
     MevisDataset,
+    RefCocoDataset,
     RefDavisDataset,
     RefYoutubeVosDataset,
+    ReVOSDataset,
+    VidStgDataset,
     check_sample,
     decode_masks,
     validate_jsonl,
@@ -53,6 +58,24 @@ GCG = {
 }
 MEVIS = {"videos": {"v": {"expressions": {"0": {"exp": "a car", "anno_id": [3]}}, "frames": ["0", "1"]}}}
 REF = {"videos": {"v": {"expressions": {"0": {"exp": "a car", "obj_id": "1"}}, "frames": ["0", "1"]}}}
+VIDSTG = [
+    {
+        **{"vid": "v", "fps": 1, "frame_count": 3, "width": 6, "height": 4},
+        "used_segment": {"begin_fid": 0, "end_fid": 3},
+        "temporal_gt": {"begin_fid": 0, "end_fid": 2},
+        "captions": [{"description": "a car", "target_id": 1}],
+        "questions": [{"description": "what moves?", "target_id": 1}],
+    }
+]
+VIDOR = {"trajectories": [[{"tid": 1, "bbox": {"xmin": 0, "ymin": 0, "xmax": 2, "ymax": 2}}]] * 3}
+HC_STVG = {"v.mp4": {"img_num": 3, "st_frame": 0, "caption": "a car", "width": 6, "height": 4, "bbox": [[0, 0, 2, 2]]}}
+REFS = [
+    {"ref_id": 1, "image_id": 2, "ann_id": 3, "split": "train", "sentences": [{"sent_id": 4, "sent": "a car"}]},
+]
+INSTANCES = {
+    "images": [{"id": 2, "file_name": "0.jpg", "height": 4, "width": 6}],
+    "annotations": [{"id": 3, "image_id": 2, "segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]}],
+}
 MEVIS_MASKS = {"3": [rle(LEFT), None]}
 
 
@@ -66,6 +89,8 @@ class Annotations:
             self._jsonl: 20,
             self._gcg: 10,
             self._expressions: 8,
+            self._boxes: 8,
+            self._references: 4,
             self._written: 4,
         }
 
@@ -172,13 +197,15 @@ class Annotations:
 
     def _expressions(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:
         """MeViS, and the two datasets in the layout of Ref-YouTube-VOS."""
-        which = rng.choice((MevisDataset, RefYoutubeVosDataset, RefDavisDataset))
-        text, said = _document(rng, MEVIS if which is MevisDataset else REF)
+        which = rng.choice((MevisDataset, ReVOSDataset, RefYoutubeVosDataset, RefDavisDataset))
+        of_masks = which in (MevisDataset, ReVOSDataset)
+        text, said = _document(rng, MEVIS if of_masks else REF)
         masks, more = _document(rng, MEVIS_MASKS) if rng.random() < 0.5 else (as_json(MEVIS_MASKS), "good")
-        split = folder if which is MevisDataset else folder / "train"
-        expressions = folder if which is MevisDataset else folder / "meta_expressions" / "train"
+        split = folder if of_masks else folder / "train"
+        expressions = folder if of_masks else folder / "meta_expressions" / "train"
         expressions.mkdir(parents=True, exist_ok=True)
-        (expressions / "meta_expressions.json").write_bytes(text)
+        for ending in ("", "_train_"):
+            (expressions / f"meta_expressions{ending}.json").write_bytes(text)
         (folder / "mask_dict.json").write_bytes(masks)
         for name in ("0", "1"):
             for kind, end in (("JPEGImages", ".jpg"), ("Annotations", ".png")):
@@ -186,6 +213,37 @@ class Annotations:
                 picture = Image.new("P" if kind == "Annotations" else "RGB", (6, 4))
                 picture.save(split / kind / "v" / f"{name}{end}")
         return f"{which.__name__}: {said}; masks {more}", lambda: _all(which(folder))
+
+    def _boxes(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:
+        """VidSTG and HC-STVG."""
+        for number in range(3):
+            (folder / "videos" / "v").mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (6, 4)).save(folder / "videos" / "v" / f"{number}.jpg")
+        (folder / "boxes").mkdir()
+        of_vidor = rng.random() < 0.5
+        text, said = _document(rng, VIDSTG if of_vidor else HC_STVG)
+        boxes, more = _document(rng, VIDOR) if rng.random() < 0.5 else (as_json(VIDOR), "good")
+        (folder / "a.json").write_bytes(text)
+        (folder / "boxes" / "v.json").write_bytes(boxes)
+        if of_vidor:
+            places = folder / "a.json", folder / "boxes", folder / "videos"
+            return f"VidStgDataset: {said}; boxes {more}", lambda: _all(VidStgDataset(*places))
+        return f"HcStvgDataset: {said}", lambda: _all(HcStvgDataset(folder / "a.json", folder / "videos"))
+
+    def _references(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:
+        """refCOCO, as a pickle or as JSON."""
+        Image.new("RGB", (6, 4)).save(folder / "0.jpg")
+        refs, said = changed(rng, REFS)
+        instances, more = _document(rng, INSTANCES) if rng.random() < 0.5 else (as_json(INSTANCES), "good")
+        (folder / "instances.json").write_bytes(instances)
+        if rng.random() < 0.5:
+            content = bytearray(pickle.dumps(refs, protocol=rng.choice((0, 2))))
+            if rng.random() < 0.5:
+                content[rng.randrange(len(content))] = rng.randrange(256)
+            (folder / "refs(unc).p").write_bytes(content)
+        else:
+            (folder / "refs.json").write_bytes(as_json(refs))
+        return f"RefCocoDataset: {said}; instances {more}", lambda: _all(RefCocoDataset(folder, folder))
 
     def _written(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:
         made, said = changed(rng, sample(), 2)

@@ -151,7 +151,7 @@ def read_mask_picture(path: Path) -> np.ndarray:
     Raises:
         MediaError: the file is missing, damaged, or not of one channel of 8 bits or 1.
     """
-    expected = "annotations are PNG files in black and white, of one channel of 8 bits or 1, or with a palette"
+    expected = "masks are PNG files in black and white, of one channel of 8 bits or 1, or with a palette"
     with opened_annotation(path, ("1", "L", "P"), expected) as picture:
         return np.asarray(picture if picture.mode != "P" else picture.convert("L")).astype(bool)
 

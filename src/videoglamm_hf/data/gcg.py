@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..messages import SEG_TOKEN
-from .annotations import checked_index, existing_frames, load_json, member, typed
+from .annotations import checked_index, existing_frames, inner_name, load_json, member, typed
 from .masks import united
 from .referring import pick
 
@@ -119,7 +119,7 @@ class GcgDataset(Dataset[dict[str, Any]]):
         """For each word that names something, the places of its annotations; checks all of a video's members."""
         names = member(typed(video, dict, where), "file_names", list, f"{where}.")
         for i, name in enumerate(names):
-            typed(name, str, f"{where}.file_names[{i}]")
+            inner_name(name, f"{where}.file_names[{i}]")
         length = member(video, "length", int, f"{where}.")
         if not 1 <= length <= len(names):
             raise InputError(f"{where}.length: {length}, but there are {len(names)} file_names")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.annotations import opened_annotation, read_object_ids
+from ..data.annotations import read_mask_picture, read_object_ids
 from ..errors import MediaError
 
 MOST_LABELS = 20  # objects of one video that the DAVIS toolkit takes
@@ -23,10 +23,9 @@ def read_mask(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     Raises:
         MediaError: the file cannot be read, has more than one channel or 16 bits, or another size.
     """
-    expected = "masks are PNG files in black and white, of one channel of 8 bits or 1, or with a palette"
-    with opened_annotation(path, ("1", "L", "P"), expected) as picture:
-        _check_size(path, (picture.height, picture.width), size)
-        return np.asarray(picture if picture.mode != "P" else picture.convert("L")).astype(bool)
+    mask = read_mask_picture(path)
+    _check_size(path, mask.shape, size)
+    return mask
 
 
 def read_labels(path: Path, size: tuple[int, int]) -> np.ndarray:
