@@ -24,6 +24,7 @@ def clips(count: int, kind: str = "referring") -> list[dict]:
         step = len(sample["video"]) // FRAMES
         sample["video"] = sample["video"][::step][:FRAMES]
         sample["masks"] = sample["masks"][:, ::step][:, :FRAMES]
+        sample["mask_frames"] = list(range(FRAMES))
         samples.append(sample)
     return samples
 
