@@ -85,7 +85,7 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     with replacing_folder(run.predictions, "predictions") as folder:
         benchmark.export(items, run.read, folder, **({"logits": run.logits} if benchmark.with_logits else {}))
     if benchmark.submitted:
-        _zip(run.predictions, run.path / "submission.zip")
+        _zip(run.predictions, run.path / "submission.zip", benchmark.zip_folder)
     if benchmark.score is None:
         return None
     scores = benchmark.score(run.predictions, items, failures)
@@ -102,9 +102,9 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     return scores
 
 
-def _zip(folder: Path, target: Path) -> None:
+def _zip(folder: Path, target: Path, inside: str) -> None:
     """The files of a folder, in one; masks are compressed already."""
     with explained_writes(target), replacing_file(target) as aside, zipfile.ZipFile(aside, "w") as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
-                archive.write(path, path.relative_to(folder).as_posix())
+                archive.write(path, Path(inside, path.relative_to(folder)).as_posix())
