@@ -96,6 +96,8 @@ def test_another_split(folders, runs, tmp_path):
     assert scores["settings"]["split"] == "train" and before["settings"]["split"] == "valid"
     with pytest.raises(InputError, match=r"meta_expressions_test_\.json: no such file"):
         read_benchmark("revos", str(folders["revos"]), Options(split="test"))
+    with pytest.raises(InputError, match="reasonvos has no splits"):
+        read_benchmark("reasonvos", str(folders["reasonvos"]), Options(split="valid"))
 
 
 def test_kinds_of_revos(folders, runs):
@@ -108,6 +110,8 @@ def test_kinds_of_revos(folders, runs):
         assert [figures[kind]["J"], figures[kind]["F"]] == pytest.approx(own.tolist())
     for name in ("J", "F", "J&F", "R"):
         assert figures[name] == pytest.approx((figures["referring"][name] + figures["reasoning"][name]) / 2)
+        low, high = scores["intervals"][name]
+        assert low <= figures[name] <= high
     assert set(figures) == {"J", "F", "J&F", "R", "referring", "reasoning"}
     assert {item.kind for item in read_benchmark("revos", str(folders["revos"])).items} == {*pairs, "robustness"}
 

@@ -4,4 +4,6 @@ BENCHMARKS = (
     *("mevis", "ref-youtube-vos", "ref-davis17", "revos", "reasonvos"),
     *("vidstg", "hc-stvg", "refcoco", "refcoco+", "refcocog", "gcg", "folder"),
 )
+# Their data's folder is one split.
+WITHOUT_SPLITS = ("mevis", "ref-davis17", "reasonvos")
 OBJECTS = ("last", "first", "all")

@@ -95,10 +95,12 @@ def _score(
     scores = score_items("revos", subjects, predictions, items, failed, progress=progress)
     samples = scores.samples()
     kinds: dict[str, dict[str, float]] = {}
+    scores.weights = {item.name: 0.0 for item in items}
     for kind in _COUNTED:
-        own = [samples[item.name] for item in items if item.kind == kind]
+        own = [item.name for item in items if item.kind == kind]
         if own:
-            kinds[kind] = means(own)
+            kinds[kind] = means([samples[name] for name in own])
+            scores.weights |= dict.fromkeys(own, 1 / len(own))
     if not kinds:
         raise InputError("revos: no referring or reasoning expression among the questions; there is nothing to score")
     # The mean of the two kinds, however many expressions each has.
