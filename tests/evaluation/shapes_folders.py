@@ -54,6 +54,66 @@ def write_mevis(folder: Path, samples: Sequence[dict], count: int = 2) -> Path:
     return folder
 
 
+def write_ref_youtube_vos(folder: Path, samples: Sequence[dict], split: str = "valid") -> Path:
+    """A split with truth: objects have the number 3 in pictures with a palette."""
+    videos = {}
+    for number, sample in enumerate(samples):
+        name = f"clip{number}"
+        frames = write_frames(folder / split / "JPEGImages" / name, sample["video"])
+        (folder / split / "Annotations" / name).mkdir(parents=True)
+        for frame, mask in zip(frames, sample["masks"][0], strict=True):
+            picture = Image.fromarray(mask.astype(np.uint8) * 3, "P")
+            picture.putpalette([0, 0, 0, 9, 9, 9, 99, 9, 9, 9, 99, 9])
+            picture.save(folder / split / "Annotations" / name / f"{frame}.png")
+        words = sample["phrases"][0]
+        expressions = {str(n): {"exp": exp, "obj_id": "3"} for n, exp in enumerate((words, f"{words} there"))}
+        videos[name] = {"frames": frames, "expressions": expressions}
+    path = folder / "meta_expressions" / split / "meta_expressions.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"videos": videos}))
+    return folder
+
+
+def write_revos(folder: Path, samples: Sequence[dict]) -> Path:
+    """ReVOS: of every clip two referring expressions, a question, and one that names what is not there."""
+    videos, masks, foreground = {}, {}, {}
+    for number, sample in enumerate(samples):
+        name = f"clip{number}"
+        frames = write_frames(folder / "JPEGImages" / name, sample["video"])
+        masks[str(number)] = [encode_rle(mask) if mask.any() else None for mask in sample["masks"][0]]
+        foreground[name] = {"masks_rle": [encode_rle(mask) for mask in sample["masks"].any(axis=0)]}
+        words = sample["phrases"][0]
+        asked = [(words, 0), (f"{words} there", 0), (f"Please segment {words}?", 1), ("the purple hexagon", 2)]
+        expressions = {
+            str(n): {"exp": exp, "type_id": kind, "anno_id": [number] if kind < 2 else [], "obj_id": []}
+            for n, (exp, kind) in enumerate(asked)
+        }
+        videos[name] = {"frames": frames, "expressions": expressions}
+    (folder / "meta_expressions_valid_.json").write_text(json.dumps({"videos": videos}))
+    (folder / "mask_dict.json").write_text(json.dumps(masks))
+    (folder / "mask_dict_foreground.json").write_text(json.dumps(foreground))
+    return folder
+
+
+def write_reasonvos(folder: Path, samples: Sequence[dict]) -> Path:
+    """ReasonVOS: a phrase or a sentence about every clip, whose second frame has no annotation."""
+    videos = {}
+    for number, sample in enumerate(samples):
+        name, sentence = f"clip{number}", bool(number % 2)
+        frames = write_frames(folder / "JPEGImages" / name, sample["video"])
+        (folder / "Annotations" / f"MeViS_{name}_7").mkdir(parents=True)
+        for frame, mask in list(zip(frames, sample["masks"][0], strict=True))[::2]:
+            Image.fromarray(mask.astype(np.uint8) * 255).save(
+                folder / "Annotations" / f"MeViS_{name}_7" / f"{frame}.png"
+            )
+        words = sample["phrases"][0]
+        text = f"Please segment {words}." if sentence else words
+        expressions = {"0": {"exp_text": text, "obj_id": 7}}
+        videos[name] = {"source": "MeViS", "is_sent": sentence, "expressions": expressions}
+    (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+    return folder
+
+
 def box_of(mask: np.ndarray) -> list[int]:
     """x and y of the first, and of the last pixel."""
     rows, columns = np.nonzero(mask)

@@ -14,7 +14,10 @@ from tests.evaluation.shapes_folders import (
     write_hc_stvg,
     write_mevis,
     write_own,
+    write_reasonvos,
+    write_ref_youtube_vos,
     write_refcoco,
+    write_revos,
     write_vidstg,
 )
 from videoglamm_hf import cli
@@ -40,6 +43,9 @@ def places(benchmarks, tmp_path_factory) -> dict[str, Path]:
     root, samples = tmp_path_factory.mktemp("places"), clips(1)
     written = {
         "mevis/valid_u": write_mevis(root / "mevis", samples),
+        "ref_youtube_vos": write_ref_youtube_vos(root / "ref_youtube_vos", samples),
+        "revos": write_revos(root / "revos", samples),
+        "reasonvos": write_reasonvos(root / "reasonvos", samples),
         "my_data": write_own(root / "own", samples),
         "vidstg": write_vidstg(root / "vidstg", samples),
         "hc_stvg": write_hc_stvg(root / "hc_stvg", samples),

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.predictions)
     scores = benchmark.score(folder, benchmark.items, progress=shows_progress(arguments.quiet))
     scores.benchmark = benchmark.name
+    scores.settings |= {name: value for name, value in benchmark.settings.items() if name == "split"}
     check_any_scored(scores, folder, benchmark.predictions)
     scores.write(output)
     show_scores(scores)

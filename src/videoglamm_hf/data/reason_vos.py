@@ -58,7 +58,7 @@ class ReasonVOSDataset(Dataset[dict[str, Any]]):
         expression = self.expressions[index]
         is_sentence = bool(expression.about["is_sent"])
         video = existing_frames(self.root / "JPEGImages" / expression.video, [f"{f}.jpg" for f in expression.frames])
-        places, track = self._track(expression)
+        places, track = self.track(index)
         question = question_about(expression, self.seed, index, is_sentence)
         return referring_sample(expression, video, track, question, ANSWER) | {
             "mask_frames": places,
@@ -66,8 +66,21 @@ class ReasonVOSDataset(Dataset[dict[str, Any]]):
             "object": str(expression.entry["obj_id"]),
         }
 
-    def _track(self, expression: Expression) -> tuple[list[int], list[dict[str, Any] | None]]:
-        """Positions of the frames that have an annotation, and their masks."""
+    def annotated_frames(self, index: int) -> tuple[str, ...]:
+        """Names of the frames of an expression that have an annotation, in order.
+
+        Raises:
+            MediaError: there is none.
+        """
+        return tuple(_names(self._annotations(self.expressions[checked_index(index, len(self))]), "*.png"))
+
+    def track(self, index: int) -> tuple[list[int], list[dict[str, Any] | None]]:
+        """Positions of the frames that have an annotation, and their masks, None where the object is not seen.
+
+        Raises:
+            MediaError: an annotation is missing or unusable.
+        """
+        expression = self.expressions[checked_index(index, len(self))]
         folder = self._annotations(expression)
         positions = {name: place for place, name in enumerate(expression.frames)}
         places, track = [], []

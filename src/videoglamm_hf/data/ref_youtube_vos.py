@@ -49,10 +49,20 @@ class RefYoutubeVosDataset(Dataset[dict[str, Any]]):
         expression = self.expressions[index]
         images = self.folder / "JPEGImages" / expression.video
         video = existing_frames(images, [f"{frame}.jpg" for frame in expression.frames])
-        track = self._track(expression, self._objects[index])
-        return referring_sample(expression, video, track, pick(QUESTIONS, self.seed, index), ANSWER)
+        return referring_sample(expression, video, self.track(index), pick(QUESTIONS, self.seed, index), ANSWER)
 
-    def _track(self, expression: Expression, number: int) -> list[dict[str, Any] | None]:
+    def named_objects(self, index: int) -> tuple[int, ...]:
+        """The number of the object that an expression names."""
+        return (self._objects[checked_index(index, len(self))],)
+
+    def track(self, index: int) -> list[dict[str, Any] | None]:
+        """The object of an expression: one mask per frame, None where it is not seen.
+
+        Raises:
+            MediaError: an annotation picture is missing or unusable.
+        """
+        index = checked_index(index, len(self))
+        expression, number = self.expressions[index], self._objects[index]
         track: list[dict[str, Any] | None] = []
         shape: tuple[int, ...] | None = None
         for frame in expression.frames:

@@ -47,6 +47,10 @@ class ReVOSDataset(MevisDataset):
         kind = self._kinds[index]
         return super().__getitem__(index) | ({} if kind is None else {"kind": kind})
 
+    def kind(self, index: int) -> str | None:
+        """What an expression is, one of `KINDS`; None if the file does not say."""
+        return self._kinds[checked_index(index, len(self))]
+
     def foreground(self, index: int) -> list[dict[str, Any] | None]:
         """What any object of an expression's video covers, one mask per frame: robustness is judged against it.
 

@@ -50,6 +50,7 @@ class Benchmark:
         clip_frames: Longest piece of a video that is asked about at once; None for whole videos.
         with_logits: Whether predictions need logits of masks.
         submitted: Whether the exported folder, zipped, is what a server takes.
+        zip_folder: The folder that holds it in the zip; empty if there is none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Benchmark:
     clip_frames: int | None = None
     with_logits: bool = False
     submitted: bool = False
+    zip_folder: str = ""
 
 
 def check_items(items: Sequence[Item], where: str) -> None:

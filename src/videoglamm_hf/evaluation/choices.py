@@ -1,4 +1,9 @@
 """What can be chosen, apart from what does it, so that the command line can name it without importing that."""
 
-BENCHMARKS = ("mevis", "ref-davis17", "vidstg", "hc-stvg", "refcoco", "refcoco+", "refcocog", "gcg", "folder")
+BENCHMARKS = (
+    *("mevis", "ref-youtube-vos", "ref-davis17", "revos", "reasonvos"),
+    *("vidstg", "hc-stvg", "refcoco", "refcoco+", "refcocog", "gcg", "folder"),
+)
+# Their data's folder is one split.
+WITHOUT_SPLITS = ("mevis", "ref-davis17", "reasonvos")
 OBJECTS = ("last", "first", "all")

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..output_files import explained_writes, replacing_file, replacing_folder
 from .answering import Answering
 from .benchmark import Benchmark, Item
-from .choices import BENCHMARKS
+from .choices import BENCHMARKS, WITHOUT_SPLITS
 from .intervals import figure_intervals
 from .options import Options
 from .report import write_report
@@ -30,12 +30,16 @@ def read_benchmark(name: str, data: str, options: Options | None = None) -> Benc
         options: See [`Options`].
 
     Raises:
-        InputError: There is no such benchmark, or the data are missing or inconsistent.
+        InputError: There is no such benchmark, it has no splits to choose from, or the data are missing or
+            inconsistent.
     """
+    options = options or Options()
     if name not in BENCHMARKS:
         raise InputError(f"there is no benchmark {name!r:.80}; there are {', '.join(BENCHMARKS)}")
+    if options.split is not None and name in WITHOUT_SPLITS:
+        raise InputError(f"{name} has no splits to choose from: leave --split out, and give the data's folder itself")
     module = "refcoco" if name.startswith("refcoco") else name.replace("-", "_")
-    return replace(import_module(f".{module}", __package__).read(data, options or Options()), name=name)
+    return replace(import_module(f".{module}", __package__).read(data, options), name=name)
 
 
 def run_settings(benchmark: Benchmark, how: Answering, **model: Any) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     with replacing_folder(run.predictions, "predictions") as folder:
         benchmark.export(items, run.read, folder, **({"logits": run.logits} if benchmark.with_logits else {}))
     if benchmark.submitted:
-        _zip(run.predictions, run.path / "submission.zip")
+        _zip(run.predictions, run.path / "submission.zip", benchmark.zip_folder)
     if benchmark.score is None:
         return None
     scores = benchmark.score(run.predictions, items, failures)
@@ -96,15 +100,17 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     scores.videos = {item.name: item.video for item in items}
     answers = ((item.name, run.read(item)) for item in items)
     scores.answers = {name: answer.text for name, answer in answers if answer is not None}
-    scores.intervals = figure_intervals(scores.samples(), scores.videos, scores.ratios, scores.whole_figures())
+    scores.intervals = figure_intervals(
+        scores.samples(), scores.videos, scores.ratios, scores.whole_figures(), scores.weights
+    )
     scores.write(run.path / "scores.json")
     write_report(run.path / "report.html", benchmark, items, scores, run.read, progress=progress)
     return scores
 
 
-def _zip(folder: Path, target: Path) -> None:
+def _zip(folder: Path, target: Path, inside: str) -> None:
     """The files of a folder, in one; masks are compressed already."""
     with explained_writes(target), replacing_file(target) as aside, zipfile.ZipFile(aside, "w") as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
-                archive.write(path, path.relative_to(folder).as_posix())
+                archive.write(path, Path(inside, path.relative_to(folder)).as_posix())

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..errors import InputError, MediaError
 from ..output_files import explained_writes
 from .benchmark import Item
 from .mask_files import read_mask
-from .packed_frames import PackedFrame
+from .packed_frames import PackedFrame, count
 from .prediction import Prediction
 from .scores import Scores, mean_region_and_boundary
 from .video_masks import frame_accuracy, frame_similarity, packed_frames
@@ -38,12 +38,15 @@ class Subject:
         frames: Names of its files without suffix.
         objects: What it names: expressions of one video that name the same share their truth.
         track: The truth: one mask per frame, None where there is none. Called when it is needed.
+        foreground: How many pixels the objects of every frame have, for [`frame_robustness`]; None if that is not
+            scored.
     """
 
     parts: tuple[str, str]
     frames: Sequence[str]
     objects: tuple[Any, ...]
     track: Callable[[], Sequence[dict | None]]
+    foreground: Callable[[], Sequence[int]] | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +77,7 @@ def score_expressions(
         raise InputError(f"two expressions are called {twice}, as VIDEO_EXPRESSION; rename a video")
     scores = Scores(benchmark)
     found: dict[int, list[float]] = {}
+    robust = {subject.name: 0.0 for subject in subjects if subject.foreground is not None}
     last, truth = None, _Truth([])
     # Expressions about the same objects follow each other, so that their truth is prepared once.
     order = sorted(range(len(names)), key=lambda i: (subjects[i].parts[0], subjects[i].objects))
@@ -92,15 +96,36 @@ def score_expressions(
             if same != last:
                 last, truth = same, _Truth(subject.track())
             try:
-                found[index] = _compared(there, truth, readers)
+                found[index], wrong = _compared(there, truth, readers)
             except MediaError as error:
                 scores.failed[name] = str(error)
+                continue
+            if subject.foreground is not None:
+                robust[name] = float(np.mean(frame_robustness(wrong, subject.foreground())))
     # In the order of the data, not in which they were scored.
     scores.missing.sort(key=names.index)
     scores.failed = {name: scores.failed[name] for name in names if name in scores.failed}
     scores.per_expression = {name: found[index] for index, name in enumerate(names)}
+    scores.per_sample = {name: {"R": value} for name, value in robust.items()}
     scores.figures = mean_region_and_boundary(scores.per_expression.values())
     return scores
+
+
+def frame_robustness(wrong: Sequence[int], foreground: Sequence[int]) -> np.ndarray:
+    """R of every frame: 1 less the share of predicted pixels outside the truth in those of the foreground, at least 0.
+
+    Source: Li et al., "Robust Referring Video Object Segmentation with Cyclic Structural Consensus" (ICCV 2023), as
+    `tools/metrics.py` of github.com/cilinyan/VISA has it for files whose values are 0 and 1; there pixels count
+    their values, 255 times as much in black and white.
+
+    Args:
+        wrong: How many pixels were predicted that are not in the truth, `[T]`.
+        foreground: How many pixels the annotated objects of the video have together, `[T]`.
+
+    Returns:
+        float64 `[T]`.
+    """
+    return np.maximum(1 - np.asarray(wrong, np.float64) / (np.asarray(foreground, np.float64) + 1e-6), 0.0)
 
 
 def score_items(
@@ -123,8 +148,9 @@ def export_expressions(
     *,
     frames: Callable[[Item], Sequence[str]],
     objects: str,
+    empty_files: bool = False,
 ) -> None:
-    """Writes predictions as `<video>/<expression>/<frame>.png`; an answer without an object leaves no file.
+    """Writes predictions as `<video>/<expression>/<frame>.png`.
 
     Args:
         items: Expressions.
@@ -132,6 +158,8 @@ def export_expressions(
         folder: Where to.
         frames: Names of an expression's frames.
         objects: Which of an answer's objects count: one of `OBJECTS`.
+        empty_files: Whether an answer without an object is black files, as of a model that always gives masks; it
+            leaves no file otherwise.
 
     Raises:
         OutputError: a file cannot be written.
@@ -140,6 +168,8 @@ def export_expressions(
         prediction = read(item)
         if prediction is None:
             continue
+        if empty_files and not prediction.masks:
+            prediction = replace(prediction, masks=[[None] * len(frames(item))])
         place = folder.joinpath(*item.parts)
         with explained_writes(place):
             place.mkdir(parents=True, exist_ok=True)
@@ -174,18 +204,18 @@ class _Truth:
         return self._frames[key]
 
 
-def _compared(files: Sequence[Path | None], truth: _Truth, readers: Executor) -> list[float]:
-    """Mean J and F over frames.
+def _compared(files: Sequence[Path | None], truth: _Truth, readers: Executor) -> tuple[list[float], list[int]]:
+    """Mean J and F over frames, and how many pixels of every frame were predicted outside the truth.
 
     Raises:
         MediaError: a file cannot be read, or has not the size of the truth.
     """
     size = truth.size
-    similarities, accuracies = [], []
+    similarities, accuracies, wrong = [], [], []
     for number, mask in enumerate(_read_ahead(files, size, readers)):
         if mask is None and size is None:
             # Neither says how large it is, and neither has anything: they agree.
-            similarities.append(1.0), accuracies.append(1.0)
+            similarities.append(1.0), accuracies.append(1.0), wrong.append(0)
             continue
         if size is None:
             size = mask.shape
@@ -195,7 +225,8 @@ def _compared(files: Sequence[Path | None], truth: _Truth, readers: Executor) ->
         expected = truth.frame(number, size)
         similarities.append(frame_similarity(predicted, expected))
         accuracies.append(frame_accuracy(predicted, expected))
-    return [float(np.mean(similarities)), float(np.mean(accuracies))]
+        wrong.append(predicted.area - count(predicted.words & expected.words))
+    return [float(np.mean(similarities)), float(np.mean(accuracies))], wrong
 
 
 def _read_ahead(

@@ -50,6 +50,7 @@ def figure_intervals(
     videos: Mapping[str, str],
     ratios: Mapping[str, Sequence[str]],
     whole: Mapping[str, float],
+    weights: Mapping[str, float] | None = None,
 ) -> dict[str, list[float]]:
     """`[low, high]` of every figure that is a mean over samples, or a ratio of sums over them.
 
@@ -60,15 +61,17 @@ def figure_intervals(
         videos: Which video a sample is about, by its name.
         ratios: Numerator and denominator of figures that are ratios of sums, by their names.
         whole: The figures themselves.
+        weights: What a sample counts, by its name; 1 where it is not there.
     """
     parts = {name for pair in ratios.values() for name in pair}
     figures = dict.fromkeys(name for own in samples.values() for name in own if name not in parts)
     found = {}
     for figure in figures:
         own = {name: values[figure] for name, values in samples.items() if figure in values}
-        if abs(weighted_mean(list(own.values())) - whole.get(figure, np.inf)) > _SAME:
+        counts = [(weights or {}).get(name, 1.0) for name in own]
+        if abs(weighted_mean(list(own.values()), counts) - whole.get(figure, np.inf)) > _SAME:
             continue
-        found[figure] = list(bootstrap_interval(list(own.values()), [videos[name] for name in own]))
+        found[figure] = list(bootstrap_interval(list(own.values()), [videos[name] for name in own], counts))
     for figure, (above, below) in ratios.items():
         own = {name: values for name, values in samples.items() if values.get(below)}
         shares = [values[above] / values[below] for values in own.values()]

@@ -1,12 +1,14 @@
 """MeViS: expressions about motion, asked as the original's `eval_mevis.py` asks, scored as MeViS' own script."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data.annotations import existing_frames
 from ..data.mevis import MevisDataset
+from ..data.ref_youtube_vos import RefYoutubeVosDataset
 from ..data.referring import Expression, read_expressions, split_folder
 from .benchmark import Benchmark, Item, check_items
 from .expression_scores import MASK_FILES, Subject, export_expressions, score_expressions, score_items
@@ -29,7 +31,7 @@ def score_mevis(
     Raises:
         InputError: The data are missing or inconsistent, or there is no such folder.
     """
-    return score_expressions("mevis", _subjects(MevisDataset(data)), Path(predictions), progress=progress)
+    return score_expressions("mevis", subjects_of(MevisDataset(data)), Path(predictions), progress=progress)
 
 
 def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
@@ -51,13 +53,13 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         for index, e in enumerate(expressions)
     ]
     check_items(items, str(root))
-    frames = partial(_frames, expressions)
+    frames = partial(frames_of, expressions)
     return Benchmark(
         "mevis",
         items,
-        dataset.__getitem__ if with_truth else partial(_unlabelled, root, expressions),
+        dataset.__getitem__ if with_truth else partial(unlabelled, root, expressions),
         partial(export_expressions, frames=frames, objects=options.objects),
-        partial(score_items, "mevis", _subjects(dataset)) if with_truth else None,
+        partial(score_items, "mevis", subjects_of(dataset)) if with_truth else None,
         MASK_FILES,
         "mask_dict.json",
         {"prompt": options.prompt or PROMPT, "objects": options.objects},
@@ -65,18 +67,21 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     )
 
 
-def _subjects(dataset: MevisDataset) -> list[Subject]:
+def subjects_of(dataset: MevisDataset | RefYoutubeVosDataset) -> list[Subject]:
+    """What every expression of a dataset is scored against."""
     return [
         Subject((e.video, e.number), e.frames, dataset.named_objects(index), partial(dataset.track, index))
         for index, e in enumerate(dataset.expressions)
     ]
 
 
-def _frames(expressions: list[Expression], item: Item) -> tuple[str, ...]:
+def frames_of(expressions: Sequence[Expression], item: Item) -> tuple[str, ...]:
+    """Names of the frames that get masks."""
     return expressions[item.index].frames
 
 
-def _unlabelled(root: Path, expressions: list[Expression], index: int) -> dict[str, Any]:
+def unlabelled(root: Path, expressions: Sequence[Expression], index: int) -> dict[str, Any]:
+    """The frames of an expression whose truth is not public; they are in `JPEGImages` of a folder."""
     expression = expressions[index]
     video = existing_frames(root / "JPEGImages" / expression.video, [f"{f}.jpg" for f in expression.frames])
     return {"video": video, "mask_frames": list(range(len(video)))}

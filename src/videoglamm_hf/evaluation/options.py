@@ -39,6 +39,20 @@ class Options:
             raise InputError("give both, where the judge is and the name of its model, or neither")
 
 
+def asked_sentence(template: str, options: Options, sentence: str) -> str:
+    """The question that a sentence is already; with `--prompt`, the question about it, see [`asked`].
+
+    Args:
+        template: What follows the sentence.
+        options: May have another template.
+        sentence: As the data have it; it is asked as it is, with a full stop if nothing ends it.
+    """
+    if options.prompt is not None:
+        return asked(options.prompt, options, sentence)
+    sentence = " ".join(sentence.split())
+    return f"{sentence}{'' if sentence.endswith(('.', '?', '!')) else '.'} {template}"
+
+
 def asked(template: str, options: Options, phrase: str) -> str:
     """The question about a phrase.
 

@@ -30,6 +30,7 @@ class Scores:
         per_sample: Figures of every sample beside or in place of J and F, by its name.
         answers: What was answered, by the name of the sample.
         ratios: Numerator and denominator among the figures of samples, of figures that are ratios of sums.
+        weights: What a sample counts in the figures, by its name; empty if all count the same.
         intervals: `[low, high]` of figures, see [`figure_intervals`].
         videos: Which video every sample is about, by its name; intervals are over videos.
         settings: What the figures depend on.
@@ -44,6 +45,7 @@ class Scores:
     per_sample: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
     ratios: dict[str, list[str]] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(
