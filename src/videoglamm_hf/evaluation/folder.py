@@ -57,7 +57,16 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     items.sort(key=lambda item: item.video)
     sample = partial(_sample, dataset, places)
     score = partial(_score, sample, options)
-    return Benchmark("folder", items, sample, export_answers, score, ANSWER_FILES, "masks", {"prompt": options.prompt})
+    return Benchmark(
+        "folder",
+        items,
+        sample,
+        export_answers,
+        score,
+        ANSWER_FILES,
+        "masks",
+        {"prompt": options.prompt, "split": options.split},
+    )
 
 
 def _file(data: Path, split: str | None) -> Path:

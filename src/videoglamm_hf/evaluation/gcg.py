@@ -53,7 +53,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         partial(_score, dataset, options),
         ANSWER_FILES,
         "masks",
-        {"prompt": question},
+        {"split": options.split or "val", "prompt": question},
     )
 
 

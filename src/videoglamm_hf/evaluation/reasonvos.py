@@ -52,6 +52,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "sentence_prompt": options.prompt or SENTENCE_PROMPT,
             "objects": options.objects,
         },
+        submitted=True,
     )
 
 

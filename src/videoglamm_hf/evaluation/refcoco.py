@@ -43,7 +43,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     check_items(items, str(root))
     # Expressions about one picture share what is seen of it.
     items.sort(key=lambda item: item.video)
-    settings = {"prompt": options.prompt or PROMPT, "objects": options.objects}
+    settings = {"split": options.split or "val", "prompt": options.prompt or PROMPT, "objects": options.objects}
     return Benchmark(
         "refcoco",
         items,

@@ -63,6 +63,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "objects": options.objects,
             "split": split,
         },
+        submitted=True,
     )
 
 

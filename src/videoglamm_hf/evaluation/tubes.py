@@ -44,7 +44,11 @@ def tube_benchmark(name: str, dataset: TubeDataset, where: str, options: Options
     check_items(items, where)
     # Of one video only questions about the same frames share what is seen of it.
     items.sort(key=lambda item: (item.parts[0], item.video))
-    settings = {"prompt": options.prompt or PROMPTS, "moments": "predicted" if options.moments else "given"}
+    settings = {
+        "split": options.split,
+        "prompt": options.prompt or PROMPTS,
+        "moments": "predicted" if options.moments else "given",
+    }
     return Benchmark(
         name,
         items,
