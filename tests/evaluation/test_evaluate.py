@@ -19,11 +19,12 @@ from PIL import Image
 from tests.evaluation.shapes_folders import clips, write_mevis
 from videoglamm_hf import cli
 from videoglamm_hf.data.rle import decode_rle
+from videoglamm_hf.errors import InputError
 from videoglamm_hf.evaluation.answering import Answering, answer_items
 from videoglamm_hf.evaluation.evaluate import finish, read_benchmark, run_settings
 from videoglamm_hf.evaluation.mevis import PROMPT
 from videoglamm_hf.evaluation.options import Options
-from videoglamm_hf.evaluation.run_folder import RunFolder
+from videoglamm_hf.evaluation.run_folder import RunFolder, settings_of
 from videoglamm_hf.loading.models import load_model, load_processor
 from videoglamm_hf.toy import TINY_MODEL
 
@@ -257,3 +258,32 @@ def test_processes_share_the_videos(mevis, whole, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("J&F") == 1
     assert scores_of(tmp_path / "run")["per_expression"] == scores_of(whole)["per_expression"]
+
+
+def test_only_one_process_scores(mevis, whole, tmp_path, capsys):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    (output / "scores.json").unlink()
+    run = RunFolder(output, settings_of(output))
+    with run.scoring():
+        assert evaluate(mevis, output) == 0
+    assert "another process scores" in capsys.readouterr().err and not (output / "scores.json").exists()
+    assert evaluate(mevis, output) == 0 and scores_of(output) == scores_of(whole)
+
+
+def test_started_by_two_processes_at_once(tmp_path, monkeypatch):
+    """One finds the folder empty, the other has written its settings by then."""
+    start = RunFolder._start
+
+    def late(self):
+        RunFolder._start = start
+        RunFolder(tmp_path / "run", {"model": other})
+        return start(self)
+
+    other = "a"
+    monkeypatch.setattr(RunFolder, "_start", late)
+    RunFolder(tmp_path / "run", {"model": "a"})
+    other = "b"
+    monkeypatch.setattr(RunFolder, "_start", late)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(InputError, match="'b'"):
+        RunFolder(tmp_path / "run", {"model": "a"})

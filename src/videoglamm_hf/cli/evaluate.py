@@ -54,7 +54,11 @@ def run(arguments: argparse.Namespace) -> None:
         answered = len(items) - len(left)
         say(f"{answered} of {counted(len(items), 'question')} answered; the other shards score them when they end")
         return
-    scores = finish(benchmark, items, folder, progress=shown)
+    with folder.scoring() as alone:
+        if not alone:
+            say("another process scores these answers")
+            return
+        scores = finish(benchmark, items, folder, progress=shown)
     if scores is None:
         _say_failures(failures)
         print(f"the truth of {benchmark.name} is not public in {arguments.data}: no figures")

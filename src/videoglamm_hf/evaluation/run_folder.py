@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.output_names import safe_name
 from ..errors import InputError, MediaError, OutputError
+from ..file_locks import locked
 from ..output_files import explained_writes, replacing_file
 from .benchmark import Item
 from .prediction import Prediction, read_prediction
@@ -44,11 +45,10 @@ class RunFolder:
         self.path = Path(path)
         # As they are read again.
         self.settings = json.loads(json.dumps(settings))
-        found = settings_of(self.path)
-        if found is None:
+        if settings_of(self.path) is None:
             self._start()
-        else:
-            _check_same(self.path, found, self.settings)
+        # Again, for another process may have started it meanwhile.
+        _check_same(self.path, settings_of(self.path) or {}, self.settings)
 
     @property
     def predictions(self) -> Path:
@@ -124,6 +124,10 @@ class RunFolder:
         except (OSError, ValueError, EOFError) as error:
             raise MediaError(f"{path}: cannot be read: {error}; delete it and its .json, and run again") from error
 
+    def scoring(self) -> contextlib.AbstractContextManager[bool]:
+        """Holds what only one process may do at a time; false if another one is at it."""
+        return locked(self.path / ".scoring.lock")
+
     def take_over(self, other: str | os.PathLike[str]) -> None:
         """Copies the answers of another part of the same evaluation.
 
@@ -149,11 +153,20 @@ class RunFolder:
     def _start(self) -> None:
         with explained_writes(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            others = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]
+            entries = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]
+            others = [] if _RUN in entries else entries
             if others:
                 raise OutputError(f"{self.path}: holds {others[0]} and is no evaluation's folder; give another one")
-            with replacing_file(self.path / _RUN) as aside:
-                aside.write_text(json.dumps({"format": _FORMAT, **self.settings}, indent=1) + "\n", encoding="utf-8")
+            aside = self.path / f".run.{os.getpid()}"
+            aside.write_text(json.dumps({"format": _FORMAT, **self.settings}, indent=1) + "\n", encoding="utf-8")
+            try:
+                # Whole or not at all, and never in place of another process's.
+                os.link(aside, self.path / _RUN)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                os.replace(aside, self.path / _RUN)
+            aside.unlink(missing_ok=True)
 
     def _names(self, folder: str) -> list[str]:
         try:
