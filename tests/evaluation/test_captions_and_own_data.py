@@ -172,6 +172,7 @@ def test_what_objects_count(own, tmp_path, without_java):
         (None, "has no validation.jsonl"),
         ('{"messages": []}\n', "messages"),
         ("{", "validation.jsonl:1"),
+        ("", "holds no question"),
     ],
 )
 def test_data_that_cannot_be_read(tmp_path, capsys, content, said):
@@ -180,6 +181,25 @@ def test_data_that_cannot_be_read(tmp_path, capsys, content, said):
     given = ["evaluate", "folder", "--data", str(tmp_path), "--output", str(tmp_path / "run"), "-q"]
     assert cli.main(given) == 1
     assert said in capsys.readouterr().err
+
+
+def test_videos_without_masks_and_files_that_are_sampled(own, tmp_path, without_java):
+    """A question that names nothing needs no mask frames; frames are then those that an answer takes."""
+    sample = next(sample for sample in JsonlDataset(own / "validation.jsonl") if sample["kind"] == "absent")
+    bare = {name: value for name, value in sample.items() if name not in ("masks", "mask_frames")}
+    write_jsonl(tmp_path / "validation.jsonl", [bare])
+    given = ["evaluate", "folder", "--data", str(tmp_path), "--output", str(tmp_path / "run"), "--device", "cpu", "-q"]
+    assert cli.main(given) == 0
+    assert scores_of(tmp_path / "run" / "scores.json")["figures"] == {"J": 1, "F": 1, "J&F": 1}
+
+
+def test_tracks_of_different_lengths(own, tmp_path, without_java):
+    (tmp_path / "p").mkdir()
+    mask = JsonlDataset(own / "validation.jsonl")[0]["masks"][0]
+    about = {"text": "", "size": [96, 96], "masks": [mask, mask[:1]]}
+    (tmp_path / "p" / "clip_0.json").write_text(json.dumps(about))
+    (tmp_path / "p" / "clip_2.json").write_text(json.dumps({"text": "", "size": [96, 96], "masks": []}))
+    assert "different numbers of frames" in score("folder", own, tmp_path / "p")["failed"]["clip_0"]
 
 
 def test_two_samples_of_one_name(own, tmp_path):

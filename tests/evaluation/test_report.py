@@ -128,6 +128,11 @@ def test_what_is_no_mean_of_samples_has_no_interval():
     assert found == {"miou": [0.4, 0.6]}
 
 
+def test_a_ratio_without_any_denominator_has_no_interval():
+    samples = {"a": {"found": 0, "all": 0}}
+    assert figure_intervals(samples, {"a": "a"}, {"recall": ["found", "all"]}, {"recall": 0.0}) == {}
+
+
 def test_factors():
     def box(left: int) -> dict:
         mask = np.zeros((30, 40), bool)

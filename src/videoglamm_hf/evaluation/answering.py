@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..clip import SampledClip
 from ..data.clips import read_training_clip
 from ..errors import VideoGlammError, is_out_of_memory
 from .benchmark import Benchmark, Item
@@ -114,12 +115,17 @@ def _read(processor: Any, benchmark: Benchmark, item: Item) -> list[tuple[str, A
         kind = "image" if part.get("image") is not None else "video"
         source = part["image"]
         if kind == "video":
-            videos = processor.video_processor
-            source = read_training_clip(
-                part, part["mask_frames"], num_tower_frames=videos.num_tower_frames, sampling=videos.sampling
-            )
+            source = _clip(processor.video_processor, part)
         pieces.append((kind, source, _inputs(processor, kind, source, item.question)))
     return pieces
+
+
+def _clip(videos: Any, sample: dict[str, Any]) -> SampledClip:
+    """The frames of a video; where no frame is said to have masks, those that an answer takes."""
+    frames = sample.get("mask_frames")
+    if frames is None:
+        return videos.sample(sample["video"])
+    return read_training_clip(sample, frames, num_tower_frames=videos.num_tower_frames, sampling=videos.sampling)
 
 
 def _pieces(sample: dict[str, Any], longest: int | None) -> Iterator[dict[str, Any]]:

@@ -71,8 +71,10 @@ def check_items(items: Sequence[Item], where: str) -> None:
     """Refuses names that would meet, or leave a folder, as names of files.
 
     Raises:
-        InputError: two items have one name, or a part of a name is no name of a file.
+        InputError: there is none, two items have one name, or a part of a name is no name of a file.
     """
+    if not items:
+        raise InputError(f"{where}: holds no question; check the path and the split")
     seen: set[str] = set()
     for item in items:
         for part in item.parts:

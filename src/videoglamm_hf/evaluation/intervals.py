@@ -74,9 +74,10 @@ def figure_intervals(
         found[figure] = list(bootstrap_interval(list(own.values()), [videos[name] for name in own], counts))
     for figure, (above, below) in ratios.items():
         own = {name: values for name, values in samples.items() if values.get(below)}
-        shares = [values[above] / values[below] for values in own.values()]
-        weights = [values[below] for values in own.values()]
-        found[figure] = list(bootstrap_interval(shares, [videos[name] for name in own], weights))
+        if own:
+            shares = [values[above] / values[below] for values in own.values()]
+            counts = [values[below] for values in own.values()]
+            found[figure] = list(bootstrap_interval(shares, [videos[name] for name in own], counts))
     return found
 
 

@@ -85,6 +85,8 @@ def read_prediction(path: Path, frames: int | None = None) -> Prediction:
         problem = size_problem(size)
         if problem or not isinstance(text, str) or not isinstance(masks, list):
             raise InputError(f"size {problem}" if problem else "text must be text, masks a list of tracks")
+        if len({len(track) for track in masks if isinstance(track, list)}) > 1:
+            raise InputError("the tracks of masks have different numbers of frames")
         for i, track in enumerate(masks):
             if not isinstance(track, list) or (frames is not None and len(track) != frames):
                 expected = "a list" if frames is None else f"a list of {frames} masks, one for each frame"

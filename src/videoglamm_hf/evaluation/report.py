@@ -114,7 +114,7 @@ def _row(
         row["answer"] = prediction.text if prediction is not None else ""
         row["tracks"] = sample.get("masks") or []
         row["factors"] = factors_of(row["tracks"], 0)
-        if pictured:
+        if pictured and (sample.get("image") is not None or sample.get("mask_frames")):
             row["picture"] = animation(sample, row["tracks"], [] if prediction is None else prediction.masks)
     except VideoGlammError as error:
         row["problem"] = row["problem"] or str(error)
