@@ -260,6 +260,18 @@ def test_processes_share_the_videos(mevis, whole, tmp_path):
     assert scores_of(tmp_path / "run")["per_expression"] == scores_of(whole)["per_expression"]
 
 
+def test_a_damaged_answer_is_named_and_answered_anew(mevis, whole, tmp_path, capsys):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    damaged = output / "samples" / "clip0_1.json"
+    damaged.write_text(damaged.read_text()[:30])
+    assert evaluate(mevis, output) == 1
+    message = refusal(capsys)
+    assert "clip0_1.json" in message and "delete it" in message
+    damaged.unlink()
+    assert evaluate(mevis, output) == 0
+    assert scores_of(output)["per_expression"] == scores_of(whole)["per_expression"]
+
+
 def test_only_one_process_scores(mevis, whole, tmp_path, capsys):
     output = Path(shutil.copytree(whole, tmp_path / "run"))
     (output / "scores.json").unlink()

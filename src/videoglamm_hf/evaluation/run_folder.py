@@ -108,7 +108,10 @@ class RunFolder:
             MediaError: the file is not as it was written.
         """
         path = self._sample(item)
-        return read_prediction(path) if path.exists() else None
+        try:
+            return read_prediction(path) if path.exists() else None
+        except MediaError as error:
+            raise MediaError(f"{error}; delete it, and run again to answer it anew") from error
 
     def logits(self, item: Item) -> np.ndarray | None:
         """Logits of an answer, float `[T, h, w]`; None if there are none.
