@@ -14,6 +14,7 @@ from ..loading.identity import weights_identity
 from ..loading.models import load_model, load_processor
 from ..toy import TINY_MODEL
 from .benchmark_options import chosen_options
+from .model_choice import model_or_small
 from .processes import joined, own_device, wait_for_all
 from .score_table import show_scores
 from .screen import library_bars, say, shows_progress
@@ -27,9 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
     shard, shards = _shard(arguments.shard)
-    if arguments.model is None:
-        say("no --model: taking the small one that ships, which knows coloured shapes only", arguments.quiet)
-        arguments.model = str(TINY_MODEL)
+    arguments.model = model_or_small(arguments)
     benchmark = read_benchmark(
         arguments.benchmark,
         arguments.data,

@@ -19,9 +19,9 @@ from ..output_files import check_output
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.colors import object_colors
 from ..render.terminal import colored_answer
-from ..toy import TINY_MODEL
 from .answer_file import note_of
 from .asking import ANSWER, ask, every_frame, write_answer
+from .model_choice import model_or_small
 from .processes import started_processes
 from .screen import library_bars, say, shows_colors, shows_progress
 from .segment_folder import answer_videos
@@ -39,9 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--max-new-tokens is {arguments.max_new_tokens}; it must be at least 1.")
     if not arguments.question.strip():
         raise InputError('The question has no text; ask something about the video, such as "What moves?".')
-    if arguments.model is None:
-        say("no --model: taking the small one that ships, which knows coloured shapes only", arguments.quiet)
-        arguments.model = str(TINY_MODEL)
+    arguments.model = model_or_small(arguments)
     arguments.video = without_file_scheme(arguments.video)
     folder = Path(arguments.video)
     videos = find_videos(folder) if os.path.isdir(folder) else []

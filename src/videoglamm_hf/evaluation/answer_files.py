@@ -35,7 +35,6 @@ def answers_in(
     scores: Scores,
     failed: Collection[str] = (),
     *,
-    frames: Callable[[Item], int] | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[Item, Prediction | None]]:
     """Every item with its prediction; None where there is none that can be read, which is noted in the scores.
@@ -45,7 +44,6 @@ def answers_in(
         items: The items.
         scores: Where what is missing or cannot be read is noted.
         failed: Names of items that are known to have failed.
-        frames: How many masks an item's tracks must have; None for any number.
         progress: Whether to show a bar.
 
     Raises:
@@ -60,7 +58,7 @@ def answers_in(
                 scores.missing.append(item.name)
         else:
             try:
-                prediction = read_prediction(path, None if frames is None else frames(item))
+                prediction = read_prediction(path)
             except MediaError as error:
                 scores.failed[item.name] = str(error)
         yield item, prediction

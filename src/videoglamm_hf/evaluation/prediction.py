@@ -69,12 +69,8 @@ class Prediction:
                 aside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def read_prediction(path: Path, frames: int | None = None) -> Prediction:
+def read_prediction(path: Path) -> Prediction:
     """Reads a file.
-
-    Args:
-        path: The file.
-        frames: How many masks a track must have; None for any number.
 
     Raises:
         MediaError: it cannot be read, or is not as it should be; the message names the member.
@@ -88,9 +84,8 @@ def read_prediction(path: Path, frames: int | None = None) -> Prediction:
         if len({len(track) for track in masks if isinstance(track, list)}) > 1:
             raise InputError("the tracks of masks have different numbers of frames")
         for i, track in enumerate(masks):
-            if not isinstance(track, list) or (frames is not None and len(track) != frames):
-                expected = "a list" if frames is None else f"a list of {frames} masks, one for each frame"
-                raise InputError(f"masks[{i}] must be {expected}")
+            if not isinstance(track, list):
+                raise InputError(f"masks[{i}] must be a list")
             for t, mask in enumerate(track):
                 check_mask(mask, f"masks[{i}][{t}]", tuple(size))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
