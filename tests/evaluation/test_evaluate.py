@@ -208,6 +208,36 @@ def test_other_settings_are_refused_with_both_named(mevis, whole, tmp_path, caps
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
 
+@pytest.mark.parametrize("kind", ["frames", "truth"])
+def test_other_data_are_refused(mevis, whole, tmp_path, capsys, kind):
+    data, output = (Path(shutil.copytree(source, tmp_path / source.name)) for source in (mevis, whole))
+    if kind == "frames":
+        frames = data / "JPEGImages"
+        (frames / "clip0").rename(frames / "aside")
+        (frames / "clip1").rename(frames / "clip0")
+        (frames / "aside").rename(frames / "clip1")
+    else:
+        masks = json.loads((data / "mask_dict.json").read_text())
+        masks["0"], masks["1"] = masks["1"], masks["0"]
+        (data / "mask_dict.json").write_text(json.dumps(masks))
+    before = scores_of(output)
+    assert evaluate(data, output) == 1
+    message = refusal(capsys)
+    assert "clip0_0" in message and "other data" in message and scores_of(output) == before
+
+
+def test_answers_that_do_not_say_what_they_are_about_are_taken(mevis, whole, tmp_path):
+    """As runs of before have them; and the same data elsewhere are the same."""
+    data, output = (Path(shutil.copytree(source, tmp_path / source.name)) for source in (mevis, whole))
+    assert evaluate(data, output) == 0
+    for path in (output / "samples").iterdir():
+        answer = json.loads(path.read_text())
+        del answer["data"]
+        path.write_text(json.dumps(answer))
+    assert evaluate(data, output) == 0
+    assert scores_of(output)["figures"] == scores_of(whole)["figures"]
+
+
 def test_another_model_is_refused(mevis, whole, tmp_path, capsys):
     other = Path(shutil.copytree(TINY_MODEL, tmp_path / "model"))
     assert evaluate(mevis, whole, "--model", str(other)) == 1

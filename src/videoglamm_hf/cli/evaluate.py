@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 from ..errors import InputError
 from ..evaluation.answering import Answering, answer_items
 from ..evaluation.benchmark import Benchmark, Item, first_videos, part_of_videos
+from ..evaluation.data_digest import check_same_data
 from ..evaluation.evaluate import finish, read_benchmark, run_settings
 from ..evaluation.run_folder import RunFolder
 from ..loading.identity import weights_identity
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
     own = part_of_videos(part_of_videos(items, shard, shards), index, count)
     shown = index == 0 and shows_progress(arguments.quiet)
+    check_same_data(benchmark, own, folder)
     with library_bars(shown):
         _answer(arguments, benchmark, own, items, folder, how, processes, shown)
     if index:
