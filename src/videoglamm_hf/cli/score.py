@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ..errors import InputError, OutputError
-from ..evaluation.evaluate import read_benchmark
+from ..evaluation.evaluate import add_intervals, read_benchmark
 from ..evaluation.scores import check_any_scored
 from ..output_files import explained_writes
 from .benchmark_options import chosen_options
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     scores.benchmark = benchmark.name
     scores.settings |= {name: value for name, value in benchmark.settings.items() if name == "split"}
     check_any_scored(scores, folder, benchmark.predictions)
+    add_intervals(scores, benchmark.items)
     scores.write(output)
     show_scores(scores)
     say(f"written to {output}", arguments.quiet)

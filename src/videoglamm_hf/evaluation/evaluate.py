@@ -97,15 +97,20 @@ def finish(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progr
     scores.failed = failures | scores.failed
     scores.missing = [name for name in scores.missing if name not in scores.failed]
     scores.settings |= run.settings
-    scores.videos = {item.name: item.video for item in items}
     answers = ((item.name, run.read(item)) for item in items)
     scores.answers = {name: answer.text for name, answer in answers if answer is not None}
-    scores.intervals = figure_intervals(
-        scores.samples(), scores.videos, scores.ratios, scores.whole_figures(), scores.weights
-    )
+    add_intervals(scores, items)
     scores.write(run.path / "scores.json")
     write_report(run.path / "report.html", benchmark, items, scores, run.read, progress=progress)
     return scores
+
+
+def add_intervals(scores: Scores, items: Sequence[Item]) -> None:
+    """Notes which videos the samples are about, and the intervals of figures by drawing those."""
+    scores.videos = {item.name: item.video for item in items}
+    scores.intervals = figure_intervals(
+        scores.samples(), scores.videos, scores.ratios, scores.whole_figures(), scores.weights
+    )
 
 
 def _zip(folder: Path, target: Path, inside: str) -> None:
