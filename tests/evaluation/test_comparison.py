@@ -84,7 +84,7 @@ def test_what_is_no_number_is_refused(tmp_path, value):
     folder = written(tmp_path / "a", revos(0.4))
     text = (folder / "scores.json").read_text()
     (folder / "scores.json").write_text(text.replace("0.2", value))
-    with pytest.raises(InputError, match="scores.json"):
+    with pytest.raises(InputError, match=r"scores\.json"):
         compare_runs(folder, folder)
 
 

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ..evaluation.answering import Answering, answer_items
-from ..evaluation.benchmark import Benchmark, Item, first_videos, part_of_videos
+from ..evaluation.benchmark import Benchmark, Item, check_truth, first_videos, part_of_videos
 from ..evaluation.data_digest import check_same_data
 from ..evaluation.evaluate import finish, read_benchmark, run_settings
 from ..evaluation.run_folder import RunFolder
@@ -81,6 +81,7 @@ def _answer(
     """Loads the model if there is something to answer, and answers it."""
     left = folder.unanswered(own)
     if left:
+        check_truth(benchmark, left, progress=shown)
         processor = load_processor(arguments.model)
         device = own_device(arguments.device, processes)
         model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)

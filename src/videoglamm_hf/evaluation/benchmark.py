@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from ..errors import InputError
 from .scores import Scores
 
@@ -46,6 +48,8 @@ class Benchmark:
             whether to show `progress`; None if the truth is not public.
         predictions: What the folder holds, for messages.
         truth: The files that hold the truth, for messages where they are not there.
+        check: Reads the truth of an item by its `index`, without its frames, and so finds what is wrong with it; None
+            if the truth is not public.
         settings: What the questions and figures depend on, for the record.
         clip_frames: Longest piece of a video that is asked about at once; None for whole videos.
         with_logits: Whether predictions need logits of masks.
@@ -65,6 +69,7 @@ class Benchmark:
     with_logits: bool = False
     submitted: bool = False
     zip_folder: str = ""
+    check: Callable[[int], Any] | None = None
 
 
 def check_items(items: Sequence[Item], where: str) -> None:
@@ -83,6 +88,17 @@ def check_items(items: Sequence[Item], where: str) -> None:
         if item.name in seen:
             raise InputError(f"{where}: two questions are called {item.name}; rename a video")
         seen.add(item.name)
+
+
+def check_truth(benchmark: Benchmark, items: Sequence[Item], *, progress: bool = False) -> None:
+    """Finds truth that cannot be scored before anything is asked.
+
+    Raises:
+        InputError, MediaError: It contradicts itself, or a file is missing or damaged.
+    """
+    if benchmark.check is not None:
+        for item in tqdm(items, "checking the truth", unit="question", leave=False, disable=not progress):
+            benchmark.check(item.index)
 
 
 def first_videos(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Whether data are still those that a question was asked about: cheaply, by names and sizes of files, and the truth."""
+"""Whether data are still those that a question was asked about: by names and sizes of files, and the truth."""
 
 import hashlib
 import json
@@ -50,8 +50,8 @@ def check_same_data(benchmark: Benchmark, items: Sequence[Item], run: RunFolder)
             continue
         if found != noted:
             raise InputError(
-                f"{run.path}: the answer to {item.name} is about other data than these: frames of other names or sizes, "
-                "or another truth. Give another --output, or the data that the run began with"
+                f"{run.path}: the answer to {item.name} is about other data than these: frames of other names or "
+                "sizes, or another truth. Give another --output, or the data that the run began with"
             )
 
 

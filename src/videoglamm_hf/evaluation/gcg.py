@@ -10,7 +10,7 @@ from ..data.gcg import GcgDataset
 from ..data.masks import decode_masks
 from ..data.referring import split_folder
 from ..errors import InputError
-from .answer_files import ANSWER_FILES, answers_in, export_answers, means
+from .answer_files import ANSWER_FILES, answers_in, check_size, export_answers, means
 from .benchmark import Benchmark, Item, check_items
 from .captions import caption_scores, clean_caption
 from .grounded_captions import score_grounded_caption
@@ -37,7 +37,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         options: See [`Options`].
 
     Raises:
-        InputError: As [`GcgDataset`].
+        InputError: As [`GcgDataset`], or the text encoder cannot be loaded.
     """
     root = split_folder(data)
     path = root / f"{options.split or 'val'}.json"
@@ -50,10 +50,11 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         items,
         dataset.__getitem__,
         export_answers,
-        partial(_score, dataset, options),
+        partial(_score, dataset, options, *similarity_of(options.text_encoder)),
         ANSWER_FILES,
         "masks",
         {"split": options.split or "val", "prompt": question},
+        check=dataset.truth,
     )
 
 
@@ -91,17 +92,6 @@ def caption_sample(
     scored = score_grounded_caption(true, found, similarity(phrases, named[:count]))
     figures = {"miou": scored["miou"], "recalled": len(scored["matches"]), "phrases": scored["truths"]}
     return figures, said, caption
-
-
-def check_size(prediction: Prediction, size: tuple[int, int]) -> None:
-    """Refuses a prediction of another size than (height, width).
-
-    Raises:
-        InputError: Its size is another.
-    """
-    if tuple(prediction.size) != tuple(size):
-        found, wanted = ("x".join(map(str, reversed(sides))) for sides in (prediction.size, size))
-        raise InputError(f"its masks are {found}, but the truth is {wanted}; write them in the size of the video")
 
 
 def similarity_of(encoder: str | None) -> tuple[Similarity, str]:
@@ -144,6 +134,8 @@ def caption_figures(
 def _score(
     dataset: GcgDataset,
     options: Options,
+    similarity: Similarity,
+    recall: str,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str] = (),
@@ -151,10 +143,9 @@ def _score(
     progress: bool = False,
 ) -> Scores:
     """mIoU and recall over samples, and figures of captions if Java is there."""
-    similarity, recall = similarity_of(options.text_encoder)
     scores = Scores("gcg", ratios={recall: ["recalled", "phrases"]})
     scores.settings["text_encoder"] = options.text_encoder or "none: words in common"
-    captions = score_captions(scores, dataset.__getitem__, similarity, predictions, items, failed, progress)
+    captions = score_captions(scores, dataset.truth, similarity, predictions, items, failed, progress)
     own = list(scores.per_sample.values())
     scores.figures = means([{"miou": sample["miou"]} for sample in own])
     scores.figures[recall] = sum(s["recalled"] for s in own) / max(1, sum(s["phrases"] for s in own))
@@ -164,7 +155,7 @@ def _score(
 
 def score_captions(
     scores: Scores,
-    sample: Callable[[int], dict[str, Any]],
+    truth_of: Callable[[int], dict[str, Any]],
     similarity: Similarity,
     predictions: Path,
     items: Sequence[Item],
@@ -174,7 +165,7 @@ def score_captions(
     """Adds the figures of every item to the scores; returns what was said, and the true captions."""
     said, true = [], []
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
-        truth = sample(item.index)
+        truth = truth_of(item.index)
         try:
             figures, *captions = caption_sample(truth, prediction, similarity)
         except InputError as error:

@@ -7,7 +7,7 @@ from typing import Any
 from ..data.reason_vos import ReasonVOSDataset
 from ..data.referring import Expression
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import Subject, export_expressions, score_items
+from .expression_scores import Subject, check_subject, export_expressions, score_items
 from .mevis import PROMPT, frames_of
 from .options import Options, asked, asked_sentence
 from .revos import SENTENCE_PROMPT
@@ -53,6 +53,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "objects": options.objects,
         },
         submitted=True,
+        check=partial(check_subject, subjects),
     )
 
 

@@ -4,14 +4,14 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..data.annotations import existing_frames, read_object_ids
+from ..data.annotations import existing_frames
 from ..data.referring import Expression, split_folder
 from ..data.rle import encode_rle
 from ..errors import InputError
@@ -20,7 +20,15 @@ from .label_maps import write_label_maps
 from .mevis import PROMPT
 from .object_pairing import ObjectStatistics, paired_scores, tracks_of
 from .options import Options, asked
-from .ref_davis_files import ANNOTATORS, Video, merged_logits, read_label_maps, read_video, read_videos
+from .ref_davis_files import (
+    ANNOTATORS,
+    Video,
+    merged_logits,
+    read_annotations,
+    read_label_maps,
+    read_video,
+    read_videos,
+)
 from .scores import Scores
 
 # Frames that are asked about at once, in the original's script.
@@ -69,10 +77,16 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         for index, e in enumerate(expressions)
     ]
     check_items(items, str(root))
+
+    # Expressions of one video follow each other.
+    @lru_cache(maxsize=2)
+    def annotations(name: str) -> np.ndarray:
+        return read_annotations(root, name, videos[name])
+
     return Benchmark(
         "ref-davis17",
         items,
-        partial(_sample, root, videos, expressions),
+        partial(_sample, root, videos, expressions, annotations),
         partial(_export, videos),
         partial(_score, root, videos),
         f"VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with {ANNOTATORS[0]} and so on",
@@ -81,18 +95,22 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         clip_frames=CLIP_FRAMES,
         with_logits=True,
         submitted=True,
+        check=lambda index: annotations(expressions[index].video),
     )
 
 
 def _sample(
-    root: Path, videos: Mapping[str, list[Expression]], expressions: list[Expression], index: int
+    root: Path,
+    videos: Mapping[str, list[Expression]],
+    expressions: list[Expression],
+    annotations: Callable[[str], np.ndarray],
+    index: int,
 ) -> dict[str, Any]:
     expression = expressions[index]
     folder = root / "ref" / "valid" / "JPEGImages" / expression.video
     video = existing_frames(folder, [f"{frame}.jpg" for frame in expression.frames])
     number = videos[expression.video].index(expression) // 4 + 1
-    annotations = root / "DAVIS" / "Annotations_unsupervised" / "480p" / expression.video
-    masks = (read_object_ids(annotations / f"{frame}.png") == number for frame in expression.frames)
+    masks = (labels == number for labels in annotations(expression.video))
     track = [encode_rle(mask) if mask.any() else None for mask in masks]
     return {"video": video, "mask_frames": list(range(len(video))), "masks": [track]}
 

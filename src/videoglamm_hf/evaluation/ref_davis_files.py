@@ -69,6 +69,19 @@ def read_video(root: Path, name: str, expressions: list[Expression]) -> Video:
     """One video's truth.
 
     Raises:
+        InputError, MediaError: as [`read_annotations`].
+    """
+    labels = read_annotations(root, name, expressions)
+    void = labels == VOID
+    labels[void] = 0
+    objects = tracks_of(labels, int(labels[0].max()))
+    return Video(name, expressions, expressions[0].frames, labels.shape[1:], objects, void)
+
+
+def read_annotations(root: Path, name: str, expressions: list[Expression]) -> np.ndarray:
+    """Maps of labels of one video's frames, uint8 `[T, H, W]`: 0 background, n the n-th object, 255 void.
+
+    Raises:
         InputError: the frames are not those of the expressions, or differ in size.
         MediaError: an annotation cannot be read.
     """
@@ -84,10 +97,7 @@ def read_video(root: Path, name: str, expressions: list[Expression]) -> Video:
         if picture.shape != pictures[0].shape:
             found, first = list(picture.shape), list(pictures[0].shape)
             raise InputError(f"{folder}/{frame}.png: is {found}, but the first is {first}")
-    labels = np.stack(pictures)
-    void = labels == VOID
-    labels[void] = 0
-    return Video(name, expressions, frames, labels.shape[1:], tracks_of(labels, int(labels[0].max())), void)
+    return np.stack(pictures)
 
 
 def merged_logits(folder: Path, video: Video, annotator: int, scores: Scores) -> tuple[np.ndarray, set[int]]:

@@ -16,7 +16,7 @@ from ..data.revos import KINDS, ReVOSDataset
 from ..errors import InputError
 from .answer_files import means
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import MASK_FILES, Subject, export_expressions, score_items
+from .expression_scores import MASK_FILES, Subject, check_subject, export_expressions, score_items
 from .mevis import PROMPT, frames_of, subjects_of
 from .options import Options, asked, asked_sentence
 from .scores import Scores
@@ -64,6 +64,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "split": split,
         },
         submitted=True,
+        check=partial(check_subject, subjects),
     )
 
 
