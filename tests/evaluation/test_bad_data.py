@@ -21,6 +21,7 @@ from tests.evaluation.shapes_folders import (
 )
 from videoglamm_hf import cli
 from videoglamm_hf.data import JsonlDataset, write_jsonl
+from videoglamm_hf.evaluation.evaluate import read_benchmark
 
 WRITERS = {
     "mevis": write_mevis,
@@ -205,15 +206,16 @@ def test_an_absent_annotation_of_davis_is_found_before_anything_is_asked(benchma
 def test_masks_of_another_size_than_the_boxes_are_counted(folders, tmp_path, name, size):
     predictions = tmp_path / "predictions"
     predictions.mkdir()
-    names = ("100_0", "100_1", "101_2", "101_3") if name == "vidstg" else ("clip0_0", "clip1_0")
-    frames = 2 if name == "vidstg" else 20
-    for number, item in enumerate(names):
-        about = {"text": "", "size": size if number == 0 else [96, 96], "masks": [[None] * frames]}
-        (predictions / f"{item}.json").write_text(json.dumps(about))
+    benchmark = read_benchmark(name, str(folders[name]))
+    for number, item in enumerate(benchmark.items):
+        track = [None] * len(benchmark.sample(item.index)["mask_frames"])
+        about = {"text": "", "size": [96, 96] if number else size, "masks": [track]}
+        (predictions / f"{item.name}.json").write_text(json.dumps(about))
+    first = benchmark.items[0].name
     given = ["--data", str(folders[name]), "--predictions", str(predictions), "--output", str(tmp_path / "s.json")]
-    cli.main(["score", name, *given])
+    assert cli.main(["score", name, *given]) == 0
     scores = json.loads((tmp_path / "s.json").read_text())
-    assert list(scores["failed"]) == [names[0]] and "but the truth is 96x96" in scores["failed"][names[0]]
+    assert list(scores["failed"]) == [first] and "but the truth is 96x96" in scores["failed"][first]
 
 
 def test_own_boxes_with_a_prediction_of_other_frames_are_counted(data, tmp_path):

@@ -50,6 +50,7 @@ def answers_in(
         InputError: there is no such folder.
     """
     split_folder(folder)
+    scores.expected = len(items)
     for item in tqdm(items, desc="scoring", unit="question", disable=not progress):
         path = folder / f"{safe_name(item.name)}.json"
         prediction = None

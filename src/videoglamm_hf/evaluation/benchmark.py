@@ -6,6 +6,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ..data.annotations import inner_name
 from ..errors import InputError
 from .scores import Scores
 
@@ -72,8 +73,13 @@ class Benchmark:
     check: Callable[[int], Any] | None = None
 
 
-def check_items(items: Sequence[Item], where: str) -> None:
+def check_items(items: Sequence[Item], where: str, *, as_folders: bool = False) -> None:
     """Refuses names that would meet, or leave a folder, as names of files.
+
+    Args:
+        items: The items.
+        where: What messages call them.
+        as_folders: Whether predictions lie in folders of these very names.
 
     Raises:
         InputError: there is none, two items have one name, or a part of a name is no name of a file.
@@ -85,6 +91,8 @@ def check_items(items: Sequence[Item], where: str) -> None:
         for part in item.parts:
             if part in ("", ".", "..") or any(character in part for character in "/\\\0"):
                 raise InputError(f"{where}: {part!r:.80} cannot be the name of a file; rename it in the data")
+            if as_folders:
+                inner_name(part, where)
         if item.name in seen:
             raise InputError(f"{where}: two questions are called {item.name}; rename a video")
         seen.add(item.name)

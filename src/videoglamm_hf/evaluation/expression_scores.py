@@ -86,7 +86,7 @@ def score_expressions(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two expressions are called {twice}, as VIDEO_EXPRESSION; rename a video")
-    scores = Scores(benchmark)
+    scores = Scores(benchmark, expected=len(subjects))
     found: dict[int, list[float]] = {}
     robust = {subject.name: 0.0 for subject in subjects if subject.foreground is not None}
     last, truth = None, _Truth([])

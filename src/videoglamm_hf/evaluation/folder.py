@@ -143,9 +143,7 @@ def _score(
         scores.figures[kind or "other"] = mean_region_and_boundary(pairs)
     _add_means(scores, recall)
     if captions:
-        scores.figures |= caption_figures(
-            scores, *zip(*captions.values(), strict=True), list(captions), options, progress
-        )
+        scores.figures |= caption_figures(scores, captions, options, progress)
     return scores
 
 

@@ -52,7 +52,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item((e.video, e.number), e.video, index, asked(PROMPT, options, e.entry["exp"]))
         for index, e in enumerate(expressions)
     ]
-    check_items(items, str(root))
+    check_items(items, str(root), as_folders=True)
     frames, subjects = partial(frames_of, expressions), subjects_of(dataset) if with_truth else []
     return Benchmark(
         "mevis",

@@ -34,7 +34,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item(parts, parts[0], index, _question(expressions[index], options), _kind(expressions[index]))
         for parts, index in last.items()
     ]
-    check_items(items, str(dataset.root))
+    check_items(items, str(dataset.root), as_folders=True)
     subjects = [
         Subject(_parts(e), dataset.annotated_frames(index), (e.entry["obj_id"],), partial(_track, dataset, index))
         for index, e in enumerate(expressions)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from ..data.annotations import existing_frames
 from ..data.referring import Expression, split_folder
 from ..data.rle import encode_rle
-from ..errors import InputError
+from ..errors import InputError, MediaError
 from .benchmark import Benchmark, Item, check_items
 from .label_maps import write_label_maps
 from .mevis import PROMPT
@@ -76,7 +76,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item((e.video, e.number), e.video, index, asked(PROMPT, options, e.entry["exp"]))
         for index, e in enumerate(expressions)
     ]
-    check_items(items, str(root))
+    check_items(items, str(root), as_folders=True)
 
     # Expressions of one video follow each other.
     @lru_cache(maxsize=2)
@@ -132,9 +132,18 @@ def _export(
             answers = [read_answer(item) for item in own]
             size = next((answer.size for answer in answers if answer is not None), None)
             if size is not None:
-                write_label_maps(
-                    folder / annotator / name, [logits(item) for item in own], size, expressions[0].frames
-                )
+                frames = expressions[0].frames
+                found = [_of_frames(item, logits(item), len(frames)) for item in own]
+                write_label_maps(folder / annotator / name, found, size, frames)
+
+
+def _of_frames(item: Item, logits: np.ndarray | None, frames: int) -> np.ndarray | None:
+    if logits is not None and len(logits) != frames:
+        raise MediaError(
+            f"the answer to {item.name} has logits of {len(logits)} frames, not of {frames}; delete its files in "
+            "samples/, and run again to answer it anew"
+        )
+    return logits
 
 
 def _score(
@@ -164,7 +173,7 @@ def _scored(
         lacking = ", ".join(annotator for annotator in ANNOTATORS if annotator not in given)
         raise InputError(f"{folder}: has no {lacking}; the mean is over all four annotators")
     read_labels = read_label_maps if given else merged_logits
-    scores = Scores("ref-davis17")
+    scores = Scores("ref-davis17", expected=len(videos) * 4 if given else sum(map(len, videos.values())))
     scores.settings["predictions"] = "label maps" if given else "logits"
     statistics = {annotator: ObjectStatistics() for annotator in ANNOTATORS}
     for name, expressions in tqdm(videos.items(), desc="scoring", unit="video", disable=not progress):

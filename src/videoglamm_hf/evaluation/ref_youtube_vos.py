@@ -39,7 +39,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         for index, e in enumerate(expressions)
         if e.video not in others
     ]
-    check_items(items, str(path))
+    check_items(items, str(path), as_folders=True)
     frames, subjects = partial(frames_of, expressions), subjects_of(dataset) if with_truth else []
     return Benchmark(
         "ref-youtube-vos",

@@ -103,7 +103,7 @@ def _row(
         "question": item.question,
         "answer": "",
         "score": figures.get(item.name, {}).get(scores.main_figure),
-        "problem": scores.failed.get(item.name, "no prediction" if item.name in scores.missing else ""),
+        "problem": scores.failed.get(item.name, ""),
         "factors": {},
         "picture": None,
         "tracks": [],
@@ -112,6 +112,8 @@ def _row(
         prediction = read(item)
         sample = benchmark.sample(item.index)
         row["answer"] = prediction.text if prediction is not None else ""
+        if item.name in scores.missing and not row["problem"]:
+            row["problem"] = "no prediction" if prediction is None else "no mask in the answer"
         row["tracks"] = sample.get("masks") or []
         row["factors"] = factors_of(row["tracks"], 0)
         if pictured and (sample.get("image") is not None or sample.get("mask_frames")):

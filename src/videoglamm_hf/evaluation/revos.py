@@ -42,7 +42,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     root, split = split_folder(data), options.split or SPLIT
     dataset = ReVOSDataset(root, split)
     items = [_item(dataset, index, e, options) for index, e in enumerate(dataset.expressions)]
-    check_items(items, str(root))
+    check_items(items, str(root), as_folders=True)
     subjects = subjects_of(dataset)
     if (root / "mask_dict_foreground.json").exists():
         subjects = [
