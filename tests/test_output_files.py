@@ -400,7 +400,7 @@ def test_an_answer_that_cannot_be_printed_is_an_error(tmp_path):
 
 
 def test_the_marker_survives_a_copy(tmp_path, monkeypatch):
-    """A copy has other times, and is ours by its content; what was changed in it is not, nor what is too large to read."""
+    """A copy has other times, and is ours by its content; what was changed is not, nor what is too large to read."""
     monkeypatch.setattr("videoglamm_hf.output_marker._LARGEST_READ", 4)
     write(tmp_path / "out", a="1", b="1", large="12345")
     output = tmp_path / "copy"
