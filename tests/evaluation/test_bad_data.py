@@ -1,6 +1,7 @@
 """Data that lack something: counted question by question, or refused before anything is asked."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -238,3 +239,55 @@ def test_own_boxes_with_a_prediction_of_other_frames_are_counted(data, tmp_path)
     given = ["--data", str(folder), "--predictions", str(predictions), "--output", str(tmp_path / "s.json")]
     assert cli.main(["score", "folder", *given]) == 0
     assert list(json.loads((tmp_path / "s.json").read_text())["failed"]) == ["clip_1"]
+
+
+HALF = "a \ud800"
+
+
+@pytest.mark.parametrize("name", ["gcg", "folder", "refcoco"])
+def test_names_with_half_a_character(data, tmp_path, capsys, name):
+    """Ids get files of other names; what should be a file's name itself is refused."""
+    folder = data(name)
+    if name == "gcg":
+        edit_json(folder / "val.json", lambda found: found["videos"][1].update(id=HALF))
+    elif name == "folder":
+        path = folder / "validation.jsonl"
+        path.write_text(path.read_text().replace("clip/1", "a \\ud800"))
+    else:
+        edit_json(folder / "instances.json", lambda found: found["images"][1].update(file_name=f"{HALF}.jpg"))
+    prompt = ("--prompt", "Describe the video, with masks.") if name == "gcg" else ()
+    if name == "refcoco":
+        assert evaluate(name, folder, tmp_path / "run") == 1
+        assert "half a character" in capsys.readouterr().err
+        return
+    assert evaluate(name, folder, tmp_path / "run", *prompt) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert HALF in scores["videos"] and not scores["failed"]
+    predictions = str(tmp_path / "run" / "predictions")
+    given = ["--data", str(folder), "--predictions", predictions, "--output", str(tmp_path / "s.json")]
+    assert cli.main(["score", name, *given]) == 0
+    assert json.loads((tmp_path / "s.json").read_text())["figures"] == scores["figures"]
+
+
+def test_a_pipe_in_place_of_a_prediction_is_not_waited_for(folders, tmp_path):
+    predictions = tmp_path / "p"
+    predictions.mkdir()
+    first, second = read_benchmark("folder", str(folders["folder"])).items
+    os.mkfifo(predictions / f"{first.name}.json")
+    (predictions / f"{second.name}.json").write_text(json.dumps({"text": "", "size": [96, 96], "masks": []}))
+    given = ["--data", str(folders["folder"]), "--predictions", str(predictions), "--output", str(tmp_path / "s.json")]
+    assert cli.main(["score", "folder", *given]) == 0
+    assert list(json.loads((tmp_path / "s.json").read_text())["failed"]) == [first.name]
+
+
+@pytest.mark.parametrize("name", ["vidstg", "folder"])
+def test_the_page_of_answers_with_short_tracks(folders, tmp_path, name):
+    """They are counted, and shown as what they are."""
+    assert evaluate(name, folders[name], tmp_path / "run") == 0
+    path = sorted((tmp_path / "run" / "samples").glob("*.json"))[0]
+    answer = json.loads(path.read_text())
+    answer["masks"] = [track[:1] for track in answer["masks"]]
+    path.write_text(json.dumps(answer))
+    assert answer["masks"] and evaluate(name, folders[name], tmp_path / "run") == 0
+    assert list(json.loads((tmp_path / "run" / "scores.json").read_text())["failed"]) == [path.stem]
+    assert "frames" in (tmp_path / "run" / "report.html").read_text()
