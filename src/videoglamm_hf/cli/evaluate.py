@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
     own = part_of_videos(part_of_videos(items, shard, shards), index, count)
     shown = index == 0 and shows_progress(arguments.quiet)
-    check_same_data(benchmark, own, folder)
+    check_same_data(benchmark, own, folder, progress=shown)
     with library_bars(shown):
         _answer(arguments, benchmark, own, items, folder, how, processes, shown)
     if index:

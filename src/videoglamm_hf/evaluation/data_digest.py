@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from ..errors import InputError, VideoGlammError
 from .benchmark import Benchmark, Item
@@ -29,18 +30,25 @@ def data_digest(sample: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([facts, truth], default=_plain).encode()).hexdigest()[:16]
 
 
-def check_same_data(benchmark: Benchmark, items: Sequence[Item], run: RunFolder) -> None:
+def check_same_data(benchmark: Benchmark, items: Sequence[Item], run: RunFolder, *, progress: bool = False) -> None:
     """Refuses data other than those that the answers of a run are about.
 
     Answers that do not say what they are about are taken as they are, and so are those about frames that are gone.
+
+    Args:
+        benchmark: The benchmark.
+        items: Some of its items.
+        run: The folder of the run.
+        progress: Whether to show a bar.
 
     Raises:
         InputError: An answer is about other data.
         MediaError: An answer is not as it was written.
     """
     left = {item.name for item in run.unanswered(items)}
-    for item in items:
-        answer = None if item.name in left else run.read(item)
+    answered = [item for item in items if item.name not in left]
+    for item in tqdm(answered, "checking the data", unit="answer", leave=False, disable=not progress):
+        answer = run.read(item)
         noted = None if answer is None else answer.about.get(DIGEST)
         if noted is None:
             continue
