@@ -79,6 +79,15 @@ def test_questions_in_one_run_alone_are_left_out_and_said(tmp_path, capsys):
     assert "figures are those of the questions in both" in capsys.readouterr().out
 
 
+def test_scores_without_intervals(tmp_path):
+    """As of another program: means are told by what they are."""
+    sides = [revos(0.4), revos(0.8)]
+    for number, side in enumerate(sides):
+        side.write(tmp_path / str(number) / "scores.json")
+    found = rows(tmp_path / "0", tmp_path / "1")
+    assert found["J&F"][:2] == pytest.approx([side.figures["J&F"] for side in sides]) and found["J&F"][2] is not None
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
 def test_what_is_no_number_is_refused(tmp_path, value):
     folder = written(tmp_path / "a", revos(0.4))

@@ -389,6 +389,10 @@ def test_a_folder_that_cannot_be_written(mevis, whole, tmp_path, capsys):
 
 SPOILED_RUNS = {
     "answers are a file": (lambda run: (shutil.rmtree(run / "samples"), (run / "samples").write_text("x")), "samples"),
+    "predictions are a file": (
+        lambda run: (shutil.rmtree(run / "predictions"), (run / "predictions").write_text("mine")),
+        "predictions is a file",
+    ),
     "a track is short": (
         lambda run: change_answer(run, lambda answer: answer.update(masks=[t[:1] for t in answer["masks"]])),
         "clip0_1 has 1 masks for 3 frames",

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..output_files import explained_writes, replacing_file
-from .intervals import paired_interval
+from .intervals import figure_intervals, paired_interval
 from .report import page_of
 from .run_folder import settings_of
 from .scores import Scores
@@ -199,7 +199,11 @@ def _read(folder: Path) -> _Side:
         weights, ratios = _numbers(maps.pop("weights")), maps.pop("ratios")
         for above, below in ratios.values():
             [own.get(above, 0.0) + own.get(below, 0.0) for own in samples.values()]
-        return _Side(scores.benchmark, samples, scores.whole_figures(), ratios=ratios, weights=weights, **maps)
+        figures, videos = scores.whole_figures(), {name: str(maps["videos"].get(name, name)) for name in samples}
+        maps["videos"] = videos
+        if not maps["intervals"]:  # scores of something else: which of its figures are means is not said
+            maps["intervals"] = figure_intervals(samples, videos, ratios, figures, weights)
+        return _Side(scores.benchmark, samples, figures, ratios=ratios, weights=weights, **maps)
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: scores are not as they were written: {error}; run `videoglamm evaluate`") from error
 
