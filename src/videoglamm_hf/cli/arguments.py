@@ -247,8 +247,24 @@ def push(parser: ArgumentParser) -> None:
 
 
 def check_data(parser: ArgumentParser) -> None:
-    """Finds what is wrong with training data."""
-    parser.add_argument("file", help="JSONL file, one sample per line")
+    """Finds what is wrong with training data, and says why it matters and what to do.
+
+    Beside what keeps data from being trained on: objects that never appear or cover a few pixels, one phrase for two
+    objects, objects that show only between the frames that the model is asked with, validation videos that are trained
+    on, phrases named far more often than others.
+    """
+    parser.add_argument(
+        "data",
+        help="JSONL file, one sample per line; or a folder with samples.jsonl, or train.jsonl and validation.jsonl",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="the model that will be trained, whose sizes and sampling count (default: those of the published one)",
+    )
+    parser.add_argument("--report", metavar="FILE", help="HTML page to write, with samples to look at")
+    parser.add_argument("--all", action="store_true", help="print every finding, not the first of each kind")
+    _quiet(parser)
 
 
 def check_answer(parser: ArgumentParser) -> None:
