@@ -1,0 +1,242 @@
+"""The frames that annotations are about: found, opened, and put beside what is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..clip_sources import open_clip, read_image
+from ..data.output_names import safe_name
+from ..errors import InputError, MediaError
+from ..media_files import folder_pictures, is_frame_file, short_name
+from ..output_files import explained_writes
+from ..picture_files import is_animation
+
+_JPEG_QUALITY = 95
+_BESIDE = ("JPEGImages", "frames", "images", "videos", "rgb", "imgs")
+_NO_MEDIA = {".json", ".xml", ".txt", ".csv", ".jsonl", ".zip", ".md"}
+
+
+@dataclass(frozen=True)
+class Media:
+    """The frames of one video.
+
+    Attributes:
+        size: (height, width) as players show them.
+        count: How many there are.
+        pictures: Their files, in order, if it is a folder or list of pictures.
+        file: The file, if it is a video. Neither where only numbers are known.
+    """
+
+    size: tuple[int, int]
+    count: int
+    pictures: tuple[Path, ...] | None = None
+    file: Path | None = None
+
+    def frame_name(self, frame: int, digits: int = 5) -> str:
+        """What a frame is called: its file without ending, or its number."""
+        return f"{frame:0{digits}d}" if self.pictures is None else self.pictures[frame].stem
+
+
+def open_media(path: str | os.PathLike[str] | Sequence[str]) -> Media:
+    """The frames of a video file, a folder of pictures or a list of pictures.
+
+    Raises:
+        MediaError: they cannot be read; the message names the file.
+    """
+    if isinstance(path, (list, tuple)):
+        return _of_pictures([Path(one) for one in path])
+    path = Path(path)
+    if path.is_dir():
+        return _of_pictures([Path(one) for one in folder_pictures(str(path))])
+    if is_frame_file(path) and not is_animation(path):
+        return _of_pictures([path])
+    with open_clip(str(path)) as clip:
+        return Media(tuple(map(int, clip.size)), len(clip), file=path)
+
+
+def _of_pictures(paths: list[Path]) -> Media:
+    height, width = read_image(str(paths[0])).shape[:2]
+    return Media((int(height), int(width)), len(paths), pictures=tuple(paths))
+
+
+class MediaFinder:
+    """Finds the videos of annotations: what was given, or what lies beside them.
+
+    Args:
+        video: Video file, folder of frames, or folder of videos; None to look beside the annotations.
+        roots: Folders to look into then.
+    """
+
+    def __init__(self, video: Path | None, roots: Sequence[Path]) -> None:
+        if video is not None and not video.exists():
+            raise MediaError(f"{short_name(str(video))}: no such video; check the path of --video")
+        self.video, self.roots = video, list(dict.fromkeys(roots))
+        self._taken: str | None = None
+
+    @property
+    def is_single(self) -> bool:
+        """Whether what was given is one video."""
+        return self.video is not None and (self.video.is_file() or _holds_pictures(self.video))
+
+    def find(self, name: str, where: str, frame_names: Sequence[str] = ()) -> Media:
+        """The video of this name.
+
+        Args:
+            name: What the annotations call it, the name of a file or folder.
+            where: What messages call its record.
+            frame_names: What they call its frames, to be recognised by.
+
+        Raises:
+            MediaError: there is none, or it cannot be read.
+        """
+        if self.video is not None:
+            if not self.is_single:
+                found = _named(self.video, name)
+                if found is None:
+                    names = ", ".join(sorted(path.name for path in self.video.iterdir())[:5])
+                    raise MediaError(
+                        f"{where}: {short_name(str(self.video))} holds no video called {name!r:.80}; it holds "
+                        f"{names or 'nothing'}. Rename it, or give the video itself as --video"
+                    )
+                return open_media(found)
+            if self._taken is not None and self._taken != name:
+                raise MediaError(
+                    f"{where}: the annotations are of several videos ({self._taken!r:.60} and {name!r:.60}), but "
+                    f"{short_name(str(self.video))} is one; give a folder of videos with these names as --video"
+                )
+            self._taken = name
+            return open_media(self.video)
+        for root in self.roots:
+            for place in (*(root / beside for beside in _BESIDE), root):
+                found = _named(place, name) if place.is_dir() else None
+                if found is not None:
+                    return open_media(found)
+            for place in (*(root / beside for beside in _BESIDE), root):
+                if frame_names and all((place / one).is_file() for one in frame_names):
+                    return open_media(place)
+        raise MediaError(
+            f"{where}: no video or folder of frames {name!r:.80} lies beside the annotations; give it as --video"
+        )
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    """A folder of pictures or a video file of this name in a folder."""
+    place = folder / name
+    if place.is_dir() and _holds_pictures(place):
+        return place
+    if place.is_file() and place.suffix.lower() not in _NO_MEDIA:
+        return place
+    if "/" in name:
+        return None
+    files = [p for p in folder.iterdir() if p.stem in (name, Path(name).stem) and p.suffix.lower() not in _NO_MEDIA]
+    return next((p for p in sorted(files) if p.is_file() and (not is_frame_file(p) or is_animation(p))), None)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(is_frame_file(path) for path in folder.iterdir())
+
+
+def place_media(media: Media, folder: Path, name: str, copy: bool) -> tuple[Path | list[Path], bool]:
+    """Puts a video below a folder, linked or copied.
+
+    Args:
+        media: The frames.
+        folder: Where to.
+        name: What it is to be called; pictures become a folder of that name.
+        copy: Whether to copy; otherwise files are hard links, or copies where the file system has no such links.
+
+    Returns:
+        The file or the folder, and whether all of it is linked.
+
+    Raises:
+        MediaError: There is no video, or it cannot be read.
+        OutputError: It cannot be written.
+    """
+    if media.pictures is None:
+        if media.file is None:
+            raise MediaError(f"{name}: its video is not known; give it as --video")
+        target = folder / f"{safe_name(name)}{media.file.suffix}"
+        return target, _placed(media.file, target, copy)
+    target = folder / safe_name(name)
+    with explained_writes(target):
+        target.mkdir(parents=True, exist_ok=True)
+    linked = True
+    for path, file in zip(media.pictures, picture_names(media), strict=True):
+        linked &= _placed(path, target / file, copy)
+    return target, linked
+
+
+def picture_names(media: Media) -> list[str]:
+    """Names of the pictures in one folder, in whose natural order they stay: their own, or numbers."""
+    assert media.pictures is not None
+    names = [path.name for path in media.pictures]
+    folders = {path.parent for path in media.pictures}
+    if names == [safe_name(name) for name in names] and len(folders) == 1:
+        there = [path for path in folder_pictures(str(folders.pop())) if Path(path) in set(media.pictures)]
+        if there == [str(path) for path in media.pictures]:
+            return names
+    return [f"{i:06d}{path.suffix}" for i, path in enumerate(media.pictures)]
+
+
+def _placed(source: Path, target: Path, copy: bool) -> bool:
+    """Links or copies a file; says whether it is linked."""
+    with explained_writes(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()
+    if not source.is_file():
+        raise MediaError(f"{short_name(str(source))}: no such file; check the path")
+    if not copy:
+        try:
+            os.link(source, target)
+            return True
+        except OSError:  # another disk, or a file system without links
+            pass
+    with explained_writes(target):
+        shutil.copyfile(source, target)
+    return False
+
+
+def write_frames(media: Media, frames: Sequence[int], folder: Path) -> dict[int, str]:
+    """Puts pictures of a video into a folder: all of a folder of pictures, linked; of a file the annotated frames.
+
+    Returns:
+        The file's name by number of frame.
+
+    Raises:
+        MediaError: There is no video, or it cannot be read.
+        OutputError: They cannot be written.
+    """
+    if media.pictures is not None:
+        place_media(media, folder.parent, folder.name, copy=False)
+        return dict(enumerate(picture_names(media)))
+    if media.file is None:
+        raise MediaError(f"{folder.name}: pictures of its frames are needed; give its video as --video")
+    with explained_writes(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    names = {}
+    with open_clip(str(media.file)) as clip:
+        for frame in frames:
+            picture = Image.fromarray(clip.frames([frame])[0])
+            names[frame] = f"{frame:05d}.jpg"
+            with explained_writes(folder / names[frame]):
+                picture.save(folder / names[frame], quality=_JPEG_QUALITY)
+    return names
+
+
+def check_size(found: Sequence[int] | None, media: Media, where: str) -> None:
+    """Refuses masks of another size than their video.
+
+    Raises:
+        InputError: the message names both.
+    """
+    if found is not None and tuple(found) != tuple(media.size):
+        raise InputError(
+            f"{where}: its size is {found[1]}x{found[0]}, but the video is {media.size[1]}x{media.size[0]} (width x "
+            "height); annotate the video in its own size, or give the frames that were annotated as --video"
+        )
