@@ -44,7 +44,7 @@ def masks(number: int, size: tuple[int, int], at: list[int]) -> dict[int, np.nda
         if i == 2 + number % 2:
             continue
         mask = np.zeros(size, bool)
-        top, left = 2 + 7 * number, 1 + 3 * i
+        top, left = 1 + 8 * number, 1 + 3 * i
         mask[top : top + 8, left : left + 11] = rng.random((8, 11)) > 0.3
         mask[top + 3, left + 4] = False
         mask[top, left] = True
