@@ -241,7 +241,8 @@ def _task_name(root: Element, path: Path, reading: Reading) -> str:
         return reading.video.stem
     name = root.findtext("meta/task/name") or path.stem
     # A task is often called by the file of its video.
-    return Path(name.replace("\\", "/")).name or path.stem
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
+    return path.stem if last in ("", ".", "..") else last
 
 
 def _task_frames(task: Element | None, media: Media, where: str) -> range:

@@ -48,6 +48,12 @@ def frame_numbers(
     return numbers
 
 
+def _first_picture(media: Media) -> int | None:
+    """The number of the first picture where the numbers in their names leave none out; else None."""
+    own = [_number(path.stem) for path in media.pictures or ()]
+    return own[0] if own and own[0] is not None and own == [*range(own[0], own[0] + len(own))] else None
+
+
 def _nth(step: int) -> str:
     return {1: "", 2: "second"}.get(step, f"{step}th")
 
@@ -98,6 +104,9 @@ def _by_numbers(
     stride = reading.frame_step or step or 1
     guessed = reading.first_frame is None and first is None and bool(given)
     begin = reading.first_frame if reading.first_frame is not None else first
+    if begin is None and media.pictures is not None and all(isinstance(key, str) for key in keys):
+        begin = _first_picture(media)
+        guessed &= begin is None
     if begin is None:
         # Whoever counts from 1 either reaches the number of frames, or starts there and leaves none out.
         counts = given and min(given) >= 1 and (max(given) == media.count or set(given) == {*range(1, max(given) + 1)})

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..clip_sources import open_clip, read_image
+from ..data.annotations import inner_name
 from ..data.output_names import safe_name
 from ..errors import InputError, MediaError
 from ..media_files import folder_pictures, is_frame_file, short_name
@@ -93,8 +94,11 @@ class MediaFinder:
             frame_names: What they call its frames, to be recognised by.
 
         Raises:
+            InputError: the name leads out of the folder.
             MediaError: there is none, or it cannot be read.
         """
+        if not self.is_single:
+            inner_name(name, f"{where}: the name of the video")
         if self.video is not None:
             if not self.is_single:
                 found = _named(self.video, name)
