@@ -20,7 +20,7 @@ FRAMES = [0, 2, 3, 5, 8]
 
 def frames(count: int = COUNT, size: tuple[int, int] = SIZE) -> np.ndarray:
     """uint8 [T, H, W, 3]"""
-    return np.stack([np.full((*size, 3), 20 * i, np.uint8) for i in range(count)])
+    return np.stack([np.full((*size, 3), 20 * i % 256, np.uint8) for i in range(count)])
 
 
 def write_pictures(folder: Path, count: int = COUNT, size: tuple[int, int] = SIZE, name: str = "{:05d}.jpg") -> Path:

@@ -31,6 +31,9 @@ def test_import_says_what_it_assumes_and_passes_check_data(exported, tmp_path, c
     assert "by the names of the files" in err and "00000.jpg -> 0" in err and "00008.jpg -> 8" in err
     assert out.splitlines()[0] == "5 videos with 15 objects and 60 masks (coco)"
     assert "data/train.jsonl: 3 samples" in out and "data/validation.jsonl: 2 samples" in out
+    assert sorted(path.name for path in (tmp_path / "data" / "preview").iterdir()) == [
+        f"clip{i}.png" for i in range(5)
+    ]
     for name in ("samples", "train", "validation"):
         assert cli.main(["check-data", f"data/{name}.jsonl"]) == 0
     lines = [json.loads(line) for line in (tmp_path / "data" / "samples.jsonl").read_text().splitlines()]

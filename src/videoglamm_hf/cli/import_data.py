@@ -34,3 +34,4 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{counted(report.videos, 'video')} with {found} ({report.format})")
     for path, count in report.files.items():
         print(f"{path}: {counted(count, 'sample')}")
+    say(f"look whether masks lie where they should: {report.previews[0].parent}", arguments.quiet)

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..data.jsonl import write_jsonl
+from ..data.output_names import safe_name
 from ..errors import InputError
 from ..output_files import check_output, explained_writes, replacing_folder
 from . import coco, cvat, label_studio, labelme, png, sam2_json, ytvos
@@ -18,10 +19,12 @@ from .choices import DEFAULT_PHRASE, IMPORT_FORMATS
 from .detection import format_of
 from .media import place_media
 from .phrases import Phrases, checked_phrase
+from .preview import write_preview
 from .reading import Reading
 from .samples import to_sample, unique_name
 
 KIND = "training data"
+_MOST_PREVIEWS = 20
 _READERS = {
     "png": png.read,
     "coco": coco.read,
@@ -40,11 +43,13 @@ class ImportReport:
     Attributes:
         format: The format that was read.
         files: The JSONL files written, with the number of samples in each.
+        previews: Pictures of the first videos with their masks, to look at.
         videos, objects, masks: How many there are.
         notes: What was assumed, in sentences.
     """
 
     format: str
+    previews: list[Path] = field(default_factory=list)
     files: dict[Path, int] = field(default_factory=dict)
     videos: int = 0
     objects: int = 0
@@ -71,7 +76,7 @@ def import_data(
     boxes_as_masks: bool = False,
     progress: bool = False,
 ) -> ImportReport:
-    """Writes masks of another tool as training data: `samples.jsonl` and the videos below `media/`.
+    """Writes masks of another tool as training data: `samples.jsonl`, the videos below `media/`, and `preview/`.
 
     A sample for each video, with a conversation for each object; `mask_frames` are numbers of frames in the source,
     from 0. `output` appears whole or not at all.
@@ -130,6 +135,7 @@ def import_data(
         if not names:
             raise InputError(f"{source}: has no video with objects in it, so there is nothing to learn from")
         report.files[output / file.name] = len(names)
+        report.previews = [output / preview for preview in report.previews]
         if split is not None:
             for name, count in _split(file, names, split).items():
                 report.files[output / name] = count
@@ -171,6 +177,10 @@ def _samples(
         report.videos += 1
         report.objects += len(video.objects)
         report.masks += sum(len(own.masks) for own in video.objects)
+        if report.videos <= _MOST_PREVIEWS:
+            preview = Path("preview") / f"{safe_name(video.name)}.png"
+            write_preview(video, folder / preview)
+            report.previews.append(preview)
         names.append(video.name)
         yield to_sample(video, media)
 
