@@ -6,46 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from tests.exchange.documents import MASK, SIZE, SQUARE, instances, masklets, vis
 from tests.exchange.made_data import imported, write_pictures, write_video
-from videoglamm_hf.data.rle import decode_rle, encode_rle
+from videoglamm_hf.data.rle import decode_rle
 from videoglamm_hf.errors import InputError, MediaError
 from videoglamm_hf.exchange import import_data
-
-SIZE = (12, 16)
-SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
-MASK = np.zeros(SIZE, bool)
-MASK[1:5, 1:5] = True
-
-
-def instances() -> dict:
-    return {
-        "images": [{"id": i, "file_name": f"{i:05d}.jpg", "height": 12, "width": 16} for i in (1, 3)],
-        "categories": [{"id": 7, "name": "ape"}, {"id": 9, "name": "bee"}],
-        "annotations": [
-            {"id": 1, "image_id": 1, "category_id": 7, "segmentation": [SQUARE], "bbox": [1, 1, 4, 4], "iscrowd": 0},
-            {"id": 2, "image_id": 3, "category_id": 9, "segmentation": encode_rle(MASK), "iscrowd": 1},
-        ],
-    }
-
-
-def vis() -> dict:
-    return {
-        "videos": [{"id": 4, "file_names": ["clip/00001.jpg", "clip/00003.jpg"], "height": 12, "width": 16}],
-        "categories": [{"id": 7, "name": "ape"}],
-        "annotations": [{"id": 2, "video_id": 4, "category_id": 7, "segmentations": [encode_rle(MASK), None]}],
-    }
-
-
-def masklets() -> dict:
-    nothing = encode_rle(np.zeros(SIZE, bool))
-    return {
-        "video_id": "clip",
-        "video_frame_count": 9.0,
-        "video_height": 12.0,
-        "video_width": 16.0,
-        "masklet_id": [3],
-        "masklet": [[encode_rle(MASK)], [nothing], [encode_rle(MASK)]],
-    }
 
 
 def read(tmp_path, document, **options):
