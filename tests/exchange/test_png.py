@@ -102,6 +102,27 @@ def test_youtube_vos(tmp_path):
         import_data(tmp_path / "set", tmp_path / "more")
 
 
+def test_masks_among_the_frames_and_folders_of_masks(tmp_path, clip):
+    """PNG files beside JPEG files of the same names; `Annotations` given for its folder."""
+    for frame in (0, 2):
+        save(clip / f"{frame:05d}.png", IDS, indexed=True)
+    for options in ({}, {"video": clip}):
+        report = import_data(clip, tmp_path / "data", overwrite=True, **options)
+        check(video_in(tmp_path / "data"), ["object 1", "object 2"])
+        assert len(list((tmp_path / "data" / "media" / "clip").iterdir())) == 4
+        assert options or any(f"the video is {clip}" in note for note in report.notes)
+    write_pictures(tmp_path / "set" / "JPEGImages" / "one", count=4, size=SIZE)
+    for frame in (0, 2):
+        save(tmp_path / "set" / "Annotations" / "one" / f"{frame:05d}.png", IDS, indexed=True)
+    import_data(tmp_path / "set" / "Annotations", tmp_path / "more")
+    check(video_in(tmp_path / "more"), ["object 1", "object 2"])
+    with pytest.raises(MediaError, match="give it as --video"):
+        import_data(tmp_path / "set" / "Annotations" / "one", tmp_path / "none")
+    with pytest.raises(MediaError, match="holds masks only"):
+        one = tmp_path / "set" / "Annotations" / "one"
+        import_data(one, tmp_path / "none", video=one)
+
+
 def test_cvats_segmentation_masks(tmp_path, clip):
     colors = np.zeros((*SIZE, 3), np.uint8)
     colors[IDS == 1], colors[IDS == 2] = (51, 221, 255), (250, 50, 83)

@@ -78,7 +78,7 @@ def _read(path: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
         shapes[folder].append(Shape(frame, label_of(record, names, where), track, mask, where))
     finder = MediaFinder(reading.video, [path.parent, path.parent.parent])
     for folder, own in frames.items():
-        name = folder or _single_name(reading, path)
+        name = folder if folder and not (len(frames) == 1 and finder.is_single) else _single_name(reading, path)
         media = finder.find(name, f"{file}: {folder or 'images'}", own)
         check_size(sizes[folder]["size"], media, sizes[folder]["where"])
         yield gather(name, media, own, shapes[folder], reading, f"{file}: {name}")

@@ -1,5 +1,6 @@
 """CVAT for images 1.1 and CVAT for video 1.1: XML with masks, polygons and boxes, the latter as tracks, too."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def _read_images(path: Path, root: Element, finder: MediaFinder, reading: Readin
             drawn.append(Shape(len(own), label, None if group is None else (group, label), mask, at))
         own.append(name)
     for folder, own in frames.items():
-        name = folder or _task_name(root, path, reading)
+        name = folder if folder and not (len(frames) == 1 and finder.is_single) else _task_name(root, path, reading)
         where = f"{path.name}: {name}"
         media = finder.find(name, where, own)
         check_size(sizes[folder], media, where)
@@ -93,6 +94,7 @@ def _read_tracks(path: Path, root: Element, finder: MediaFinder, reading: Readin
     frames = _task_frames(task, media, path.name)
     drawn: list[tuple[int, Shape]] = []
     known: set[int] = set()
+    identities: set[Any] = set()
     for i, track in enumerate(root.iterfind("track")):
         at = f"{path.name}: track {track.get('id') or i!r:.40}"
         label, group = _label(track, at), _group(track, at)
@@ -110,7 +112,8 @@ def _read_tracks(path: Path, root: Element, finder: MediaFinder, reading: Readin
         for frame, mask in found.items():
             if mask is not None:
                 drawn.append((frame, Shape(0, label, identity, mask[0], f"{at}, frame {frame}")))
-        check_object_count(len({shape.track for _, shape in drawn}), at)
+        identities.add(identity)
+        check_object_count(len(identities), at)
     keys = sorted(known)
     places = {frame: i for i, frame in enumerate(keys)}
     for frame, shape in drawn:
@@ -196,8 +199,6 @@ def _numbers(element: Element, where: str) -> list[float]:
 
 def _turned(corners: list[float], rotation: float) -> list[float]:
     """A box turned about its middle, as CVAT does, by where its left upper corner comes to lie, and by how much."""
-    import math
-
     if rotation == 0:
         return corners
     left, top, right, bottom = corners

@@ -2,10 +2,12 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..data.masks import united
 from ..errors import InputError
+from ..media_files import short_name
 from .annotated_video import AnnotatedObject, AnnotatedVideo, check_object_count, visible
 from .frame_numbers import frame_numbers
 from .media import Media, check_size
@@ -57,6 +59,9 @@ def gather(
         InputError: a frame is not in the video, a mask has another size, one track has two labels, or nothing tells
             which shapes are one object.
     """
+    if reading.video is None:
+        place = media.file or (media.pictures or (where,))[0]
+        reading.note(f"{where}: the video is {short_name(str(place if media.file else Path(place).parent))}")
     numbers = frame_numbers(keys, media, reading, where, first=first, step=step)
     boxes = [shape for shape in shapes if shape.mask is None]
     shapes = [shape for shape in shapes if shape.mask is not None]

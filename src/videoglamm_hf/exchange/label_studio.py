@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import quoteattr
 
 from ..data.annotations import load_json, member, typed
 from ..data.output_names import safe_name
@@ -266,8 +267,6 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
 
 
 def _interface(labels: Any) -> str:
-    from xml.sax.saxutils import quoteattr
-
     rows = "\n".join(f"    <Label value={quoteattr(label)}/>" for label in labels)
     return (
         f'<View>\n  <Image name="image" value="$image" zoom="true"/>\n  <BrushLabels name="label" toName="image">\n'

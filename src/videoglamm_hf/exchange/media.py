@@ -19,6 +19,7 @@ from ..output_files import explained_writes
 from ..picture_files import is_animation
 
 _JPEG_QUALITY = 95
+_BYTES_AT_ONCE = 2**27  # of decoded frames
 _BESIDE = ("JPEGImages", "frames", "images", "videos", "rgb", "imgs")
 _NO_MEDIA = {".json", ".xml", ".txt", ".csv", ".jsonl", ".zip", ".md"}
 
@@ -79,19 +80,21 @@ class MediaFinder:
             raise MediaError(f"{short_name(str(video))}: no such video; check the path of --video")
         self.video, self.roots = video, list(dict.fromkeys(roots))
         self._taken: str | None = None
+        self._stems: dict[Path, dict[str, Path]] = {}
 
     @property
     def is_single(self) -> bool:
         """Whether what was given is one video."""
         return self.video is not None and (self.video.is_file() or _holds_pictures(self.video))
 
-    def find(self, name: str, where: str, frame_names: Sequence[str] = ()) -> Media:
+    def find(self, name: str, where: str, frame_names: Sequence[str] = (), masks: Sequence[Path] = ()) -> Media:
         """The video of this name.
 
         Args:
             name: What the annotations call it, the name of a file or folder.
             where: What messages call its record.
             frame_names: What they call its frames, to be recognised by.
+            masks: Pictures that are masks, and so no frames of it, wherever they lie.
 
         Raises:
             InputError: the name leads out of the folder.
@@ -101,26 +104,27 @@ class MediaFinder:
             inner_name(name, f"{where}: the name of the video")
         if self.video is not None:
             if not self.is_single:
-                found = _named(self.video, name)
+                found = self._named(self.video, name)
                 if found is None:
                     names = ", ".join(sorted(path.name for path in self.video.iterdir())[:5])
                     raise MediaError(
                         f"{where}: {short_name(str(self.video))} holds no video called {name!r:.80}; it holds "
                         f"{names or 'nothing'}. Rename it, or give the video itself as --video"
                     )
-                return open_media(found)
+                return _without(masks, found, where)
             if self._taken is not None and self._taken != name:
                 raise MediaError(
                     f"{where}: the annotations are of several videos ({self._taken!r:.60} and {name!r:.60}), but "
                     f"{short_name(str(self.video))} is one; give a folder of videos with these names as --video"
                 )
             self._taken = name
-            return open_media(self.video)
+            return _without(masks, self.video, where)
+        only_masks = {path.parent.resolve() for path in masks}
         for root in self.roots:
             for place in (*(root / beside for beside in _BESIDE), root):
-                found = _named(place, name) if place.is_dir() else None
-                if found is not None:
-                    return open_media(found)
+                found = self._named(place, name) if place.is_dir() else None
+                if found is not None and (found.resolve() not in only_masks or _other_pictures(found, masks)):
+                    return _without(masks, found, where)
             for place in (*(root / beside for beside in _BESIDE), root):
                 if frame_names and all((place / one).is_file() for one in frame_names):
                     return open_media(place)
@@ -128,18 +132,37 @@ class MediaFinder:
             f"{where}: no video or folder of frames {name!r:.80} lies beside the annotations; give it as --video"
         )
 
+    def _named(self, folder: Path, name: str) -> Path | None:
+        """A folder of pictures or a video file of this name in a folder."""
+        place = folder / name
+        if place.is_dir() and _holds_pictures(place):
+            return place
+        if place.is_file() and place.suffix.lower() not in _NO_MEDIA:
+            return place
+        if folder not in self._stems:
+            files = [path for path in sorted(folder.iterdir(), reverse=True) if path.suffix.lower() not in _NO_MEDIA]
+            files = [path for path in files if path.is_file() and (not is_frame_file(path) or is_animation(path))]
+            self._stems[folder] = {path.stem: path for path in files}
+        stems = self._stems[folder]
+        return stems.get(name) or stems.get(Path(name).stem)
 
-def _named(folder: Path, name: str) -> Path | None:
-    """A folder of pictures or a video file of this name in a folder."""
-    place = folder / name
-    if place.is_dir() and _holds_pictures(place):
-        return place
-    if place.is_file() and place.suffix.lower() not in _NO_MEDIA:
-        return place
-    if "/" in name:
-        return None
-    files = [p for p in folder.iterdir() if p.stem in (name, Path(name).stem) and p.suffix.lower() not in _NO_MEDIA]
-    return next((p for p in sorted(files) if p.is_file() and (not is_frame_file(p) or is_animation(p))), None)
+
+def _other_pictures(folder: Path, masks: Sequence[Path]) -> list[str]:
+    """Pictures of a folder that are no masks."""
+    those = {path.name for path in masks if path.parent.resolve() == folder.resolve()}
+    return [one for one in folder_pictures(str(folder)) if Path(one).name not in those]
+
+
+def _without(masks: Sequence[Path], found: Path, where: str) -> Media:
+    """The frames at a place, where masks may lie among them."""
+    if not masks or not found.is_dir() or found.resolve() not in {path.parent.resolve() for path in masks}:
+        return open_media(found)
+    others = _other_pictures(found, masks)
+    if not others:
+        raise MediaError(
+            f"{where}: {short_name(str(found))} holds masks only; give the video or its frames as --video"
+        )
+    return open_media(others)
 
 
 def _holds_pictures(folder: Path) -> bool:
@@ -223,13 +246,14 @@ def write_frames(media: Media, frames: Sequence[int], folder: Path) -> dict[int,
         raise MediaError(f"{folder.name}: pictures of its frames are needed; give its video as --video")
     with explained_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    names = {}
+    names = {frame: f"{frame:05d}.jpg" for frame in frames}
+    at_once = max(1, _BYTES_AT_ONCE // (3 * media.size[0] * media.size[1]))
     with open_clip(str(media.file)) as clip:
-        for frame in frames:
-            picture = Image.fromarray(clip.frames([frame])[0])
-            names[frame] = f"{frame:05d}.jpg"
-            with explained_writes(folder / names[frame]):
-                picture.save(folder / names[frame], quality=_JPEG_QUALITY)
+        for begin in range(0, len(frames), at_once):
+            some = frames[begin : begin + at_once]
+            for frame, pixels in zip(some, clip.frames(some), strict=True):
+                with explained_writes(folder / names[frame]):
+                    Image.fromarray(pixels).save(folder / names[frame], quality=_JPEG_QUALITY)
     return names
 
 

@@ -111,7 +111,7 @@ def _read(
     else:
         keys = [path.stem for path in files]
         shapes = _shapes_of_values(name, files, labels, reading, where)
-    media = finder.find(name, where)
+    media = finder.find(name, where, masks=[path for _, _, path in per_object] or files)
     return gather(name, media, keys, shapes, reading, where)
 
 
@@ -176,7 +176,7 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
     for i, path in enumerate(files):
         values, colors = _values(path)
         kinds.add(colors if colors is None or isinstance(colors, str) else "palette")
-        own = np.unique(values)
+        own = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
         own = own[own != 0]
         check_object_count(len(own), str(path))
         if colors == "grey" and len(own) > _MOST_GREYS:

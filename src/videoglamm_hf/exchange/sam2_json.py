@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..data.annotations import load_json, member, typed
 from ..data.masks import check_mask, compressed
 from ..data.output_names import safe_name
@@ -106,7 +108,7 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     """
     for video in videos:
         height, width = video.media.size
-        nothing = {"size": [height, width], "counts": encode_empty(height, width)}
+        nothing = encode_rle(np.zeros((height, width), bool))
         masklets = [[compress_rle(own.masks.get(frame, nothing)) for own in video.objects] for frame in video.frames]
         sizes = [[area_of(mask) for mask in masks] for masks in masklets]
         firsts = [min(own.masks, default=-1) for own in video.objects]
@@ -135,10 +137,3 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
         with explained_writes(path):
             path.write_text(json.dumps(document), encoding="utf-8")
     return []
-
-
-def encode_empty(height: int, width: int) -> str:
-    """Counts of a mask with nothing in it."""
-    import numpy as np
-
-    return encode_rle(np.zeros((height, width), bool))["counts"]
