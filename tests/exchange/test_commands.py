@@ -29,6 +29,9 @@ def test_import_says_what_it_assumes_and_passes_check_data(exported, tmp_path, c
     out, err = capsys.readouterr()
     assert "coco: read as coco (say otherwise with --format)" in err
     assert "by the names of the files" in err and "00000.jpg -> 0" in err and "00008.jpg -> 8" in err
+    assert (tmp_path / "data" / "notes.txt").read_text().splitlines() == [
+        line[2:] for line in err.splitlines() if line.startswith("- ")
+    ]
     assert out.splitlines()[0] == "5 videos with 15 objects and 60 masks (coco)"
     assert "data/train.jsonl: 3 samples" in out and "data/validation.jsonl: 2 samples" in out
     assert sorted(path.name for path in (tmp_path / "data" / "preview").iterdir()) == [
@@ -53,6 +56,15 @@ def test_import_says_what_it_assumes_and_passes_check_data(exported, tmp_path, c
         assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (
             tmp_path / "data" / f"{name}.jsonl"
         ).read_bytes()
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_bars_of_what_takes_long(tmp_path, format, capsys):
+    media = write_video(tmp_path / "clip.mp4")
+    export_data(write_data(tmp_path / "own", [made("clip", media)]), tmp_path / "out", format=format, progress=True)
+    assert "reading" in capsys.readouterr().err
+    import_data(tmp_path / "out", tmp_path / "data", video=media, progress=True)
+    assert "importing: 1video" in capsys.readouterr().err
 
 
 def test_media_are_linked_or_copied(exported, tmp_path):

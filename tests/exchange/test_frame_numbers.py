@@ -69,6 +69,12 @@ def test_guesses_are_called_so():
     assert "assumed" not in said.notes[0]
 
 
+def test_a_last_frame_that_is_missing_is_named():
+    reading = Reading()
+    frame_numbers([f"{i:05d}" for i in range(9)], file(10), reading, "clip")
+    assert reading.notes[0].endswith("; without annotation: 9")
+
+
 @pytest.mark.parametrize(
     "keys, media, options, words",
     [

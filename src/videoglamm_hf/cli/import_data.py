@@ -1,11 +1,14 @@
 """`videoglamm import-data`: masks of other tools to training data."""
 
 import argparse
+from pathlib import Path
 
-from ..exchange.importing import import_data
+from ..exchange.importing import NOTES, import_data
 from ..exchange.phrases import ask_on_terminal
 from .screen import say, shows_progress
 from .wording import counted
+
+_MOST_NOTES = 30
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -28,8 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
         boxes_as_masks=arguments.boxes_as_masks,
         progress=shows_progress(arguments.quiet),
     )
-    for note in report.notes:
+    for note in report.notes[:_MOST_NOTES]:
         say(f"- {note}", arguments.quiet)
+    if len(report.notes) > _MOST_NOTES:
+        say(f"- and {len(report.notes) - _MOST_NOTES} more in {Path(arguments.output) / NOTES}", arguments.quiet)
     found = f"{counted(report.objects, 'object')} and {counted(report.masks, 'mask')}"
     print(f"{counted(report.videos, 'video')} with {found} ({report.format})")
     for path, count in report.files.items():

@@ -24,6 +24,7 @@ from .categories import (
 )
 from .gathering import Shape, gather
 from .media import MediaFinder, check_size, write_frames
+from .progress import shown
 from .reading import Reading
 
 
@@ -65,7 +66,7 @@ def _read(path: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
         raise InputError(f"{file}: images: is empty; export it again with its pictures")
     shapes: dict[str, list[Shape]] = {folder: [] for folder in frames}
     tracks: dict[str, set[Any]] = {}
-    for where, record in records(document, "annotations", file):
+    for where, record in shown(records(document, "annotations", file), "reading", "mask", reading.progress):
         image = member(record, "image_id", int, f"{where}.")
         if image not in places:
             raise InputError(f"{where}.image_id: there is no image {image}; export it again with all its pictures")
@@ -89,7 +90,7 @@ def _single_name(reading: Reading, path: Path) -> str:
     return path.stem if reading.video is None else reading.video.stem
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `annotations.json`, and pictures of the frames below `images/`; notes what cannot be told in it."""
     categories = category_ids(list(videos))
     images: list[dict[str, Any]] = []
@@ -97,7 +98,7 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     tracks = 0
     for video in videos:
         height, width = video.media.size
-        files = write_frames(video.media, video.frames, folder / "images" / safe_name(video.name))
+        files = write_frames(video.media, video.frames, folder / "images" / safe_name(video.name), progress)
         ids = {}
         for frame in video.frames:
             ids[frame] = len(images) + 1

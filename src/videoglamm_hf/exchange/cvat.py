@@ -18,6 +18,7 @@ from .gathering import Shape, gather
 from .keyframes import Keyframe, between
 from .media import Media, MediaFinder, check_size
 from .outlines import box_mask, number, polygon_mask
+from .progress import shown
 from .reading import Reading
 from .row_rle import decode_rows, encode_rows
 from .xml_files import read_xml
@@ -55,7 +56,7 @@ def _read_images(path: Path, root: Element, finder: MediaFinder, reading: Readin
     frames: dict[str, list[str]] = {}
     shapes: dict[str, list[Shape]] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    for i, image in enumerate(root.iterfind("image")):
+    for i, image in enumerate(shown(root.findall("image"), "reading", "frame", reading.progress)):
         where = f"{path.name}: image {image.get('name') or i!r:.80}"
         folder, name = folder_and_name(image.get("name"), reading, where)
         size = _size(image, where)
@@ -95,7 +96,7 @@ def _read_tracks(path: Path, root: Element, finder: MediaFinder, reading: Readin
     drawn: list[tuple[int, Shape]] = []
     known: set[int] = set()
     identities: set[Any] = set()
-    for i, track in enumerate(root.iterfind("track")):
+    for i, track in enumerate(shown(root.findall("track"), "reading", "track", reading.progress)):
         at = f"{path.name}: track {track.get('id') or i!r:.40}"
         label, group = _label(track, at), _group(track, at)
         kinds = {element.tag for element in track}
@@ -263,14 +264,14 @@ def _task_frames(task: Element | None, media: Media, where: str) -> range:
     return range(start, stop + 1, int(found[1] or 1))
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `NAME.xml` as CVAT for images 1.1, which CVAT takes for tasks of pictures and of videos.
 
     `group_id` joins the masks of one object.
     """
     for video in videos:
         root = _root(video, "annotation")
-        for frame in video.frames:
+        for frame in shown(video.frames, "writing", "frame", progress):
             media = video.media
             name = f"frame_{frame:06d}" if media.pictures is None else media.pictures[frame].name
             sizes = {"width": str(media.size[1]), "height": str(media.size[0])}
@@ -284,7 +285,7 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     return []
 
 
-def write_video(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write_video(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `NAME.xml` as CVAT for video 1.1: of every mask a track of one frame, as CVAT itself exports masks.
 
     `group_id` joins the masks of one object. An annotated frame without any object cannot be told.
@@ -293,7 +294,7 @@ def write_video(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     for video in videos:
         root = _root(video, "interpolation")
         tracks = 0
-        for i, own in enumerate(video.objects, 1):
+        for i, own in enumerate(shown(video.objects, "writing", "object", progress), 1):
             for frame, rle in sorted(own.masks.items()):
                 named = {"id": str(tracks), "label": _text(own.label), "source": _source(video), "group_id": str(i)}
                 track = SubElement(root, "track", named)

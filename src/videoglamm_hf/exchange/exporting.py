@@ -83,8 +83,7 @@ def export_data(
     if not videos:
         raise InputError(f"{data}: holds no samples")
     with replacing_folder(output, KIND, overwrite=overwrite) as folder:
-        bar = tqdm(videos, desc="exporting", unit="video", disable=not progress)
-        notes = _WRITERS[format](bar if format in ("cvat", "cvat-video", "labelme", "sam2-json") else videos, folder)
+        notes = _WRITERS[format](videos, folder, progress)
         files = [
             path.relative_to(folder).as_posix()
             for path in sorted(folder.rglob("*"))

@@ -7,6 +7,7 @@ from ..errors import InputError
 from .media import Media
 from .reading import Reading
 
+_FEW = 5  # frames that are named where they have no annotation
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -42,9 +43,10 @@ def frame_numbers(
     _check(keys, numbers, media, where)
     if keys:
         shown = ", ".join(f"{keys[i]} -> {numbers[i]}" for i in sorted({0, len(keys) // 2, len(keys) - 1}))
-        reading.note(
-            f"{where}: {len(keys)} of {media.count} frames annotated, taken {how} (name -> frame from 0: {shown})"
-        )
+        left = sorted({*range(media.count)} - {*numbers}) if media.count - len(numbers) <= _FEW else []
+        without = f"; without annotation: {', '.join(map(str, left))}" if left else ""
+        found = f"{len(keys)} of {media.count} frames annotated, taken {how}"
+        reading.note(f"{where}: {found} (name -> frame from 0: {shown}){without}")
     return numbers
 
 

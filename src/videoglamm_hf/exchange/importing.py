@@ -24,6 +24,7 @@ from .reading import Reading
 from .samples import to_sample, unique_name
 
 KIND = "training data"
+NOTES = "notes.txt"
 _MOST_PREVIEWS = 20
 _READERS = {
     "png": png.read,
@@ -76,7 +77,8 @@ def import_data(
     boxes_as_masks: bool = False,
     progress: bool = False,
 ) -> ImportReport:
-    """Writes masks of another tool as training data: `samples.jsonl`, the videos below `media/`, and `preview/`.
+    """Writes masks of another tool as training data: `samples.jsonl`, the videos below `media/`, and to look at
+    `preview/` and `notes.txt`.
 
     A sample for each video, with a conversation for each object; `mask_frames` are numbers of frames in the source,
     from 0. `output` appears whole or not at all.
@@ -117,6 +119,7 @@ def import_data(
         frames_from=frames_from,
         objects=objects,
         boxes_as_masks=boxes_as_masks,
+        progress=progress,
     )
     named = Phrases(phrase, phrases, ask)
     inputs = [path for path in (source, reading.video) if path is not None]
@@ -131,7 +134,7 @@ def import_data(
         found = _READERS[report.format](source, reading)
         bar = tqdm(found, desc="importing", unit="video", disable=not progress)
         file = folder / "samples.jsonl"
-        write_jsonl(file, _samples(bar, folder, named, copy, report, names))
+        write_jsonl(file, _samples(bar, folder, named, copy, report, reading, names))
         if not names:
             raise InputError(f"{source}: has no video with objects in it, so there is nothing to learn from")
         report.files[output / file.name] = len(names)
@@ -139,6 +142,11 @@ def import_data(
         if split is not None:
             for name, count in _split(file, names, split).items():
                 report.files[output / name] = count
+        notes = folder / NOTES
+        with explained_writes(notes):
+            notes.write_text(
+                "".join(f"{note}\n" for note in report.notes), encoding="utf-8", errors="backslashreplace"
+            )
     return report
 
 
@@ -148,6 +156,7 @@ def _samples(
     phrases: Phrases,
     copy: bool,
     report: ImportReport,
+    reading: Reading,
     names: list[str],
 ) -> Iterator[dict[str, Any]]:
     """The sample of each video that has objects, its media put below the folder."""
@@ -155,7 +164,7 @@ def _samples(
     for video in videos:
         video.objects = [own for own in video.objects if own.masks]
         if not video.objects:
-            report.notes.append(f"{video.name}: has no object in any frame, and was left out")
+            reading.note(f"{video.name}: has no object in any frame, and was left out")
             continue
         check_object_count(len(video.objects), video.name)
         video.name = unique_name(video.name, taken)
@@ -166,14 +175,13 @@ def _samples(
             said[own.phrase] = said.get(own.phrase, 0) + 1
         for words, count in said.items():
             if count > 1:
-                report.notes.append(
+                reading.note(
                     f"{video.name}: {count} objects are called {words!r:.80}, so no question tells them apart; rename "
                     "their labels, or name them in a table (--phrases)"
                 )
         media, linked = place_media(video.media, folder / "media", video.name, copy)
-        note = "files could not be linked (another disk), and were copied"
-        if not copy and not linked and note not in report.notes:
-            report.notes.append(note)
+        if not copy and not linked:
+            reading.note("files could not be linked (another disk), and were copied")
         report.videos += 1
         report.objects += len(video.objects)
         report.masks += sum(len(own.masks) for own in video.objects)

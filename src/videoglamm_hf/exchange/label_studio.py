@@ -20,6 +20,7 @@ from .gathering import Shape, gather
 from .keyframes import Keyframe, between
 from .media import MediaFinder, write_frames
 from .outlines import box_mask, number, polygon_mask
+from .progress import shown
 from .reading import Reading
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the name of a file that was uploaded
@@ -109,7 +110,7 @@ def _read_pictures(
     by_number = numbered and media.pictures is None
     keys = [int(data["frame"]) for _, _, data, _ in tasks] if by_number else names
     shapes: list[Shape] = []
-    for frame, (where, _, _, results) in enumerate(tasks):
+    for frame, (where, _, _, results) in enumerate(shown(tasks, "reading", "frame", reading.progress)):
         for j, result in enumerate(results):
             shape = _shape(result, frame, f"{where}.result[{j}]", reading, media.size)
             shapes += [] if shape is None else [shape]
@@ -215,7 +216,7 @@ def _read_video(file: str, results: list[Any], where: str, finder: MediaFinder, 
     return gather(name, media, keys, shapes, reading, where, first=1)
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `tasks.json`, a task with brush masks for each annotated frame, its picture below `images/`, and
     `labels.xml`, the labelling interface that they belong to.
 
@@ -225,9 +226,9 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     tasks = []
     for video in videos:
         name = safe_name(video.name)
-        files = write_frames(video.media, video.frames, folder / "images" / name)
+        files = write_frames(video.media, video.frames, folder / "images" / name, progress)
         height, width = video.media.size
-        for frame in video.frames:
+        for frame in shown(video.frames, "writing", "frame", progress):
             results = []
             for i, own in enumerate(video.objects, 1):
                 if frame not in own.masks:

@@ -22,6 +22,7 @@ from .folder_files import files_of
 from .gathering import Shape, gather
 from .media import MediaFinder, check_size, write_frames
 from .outlines import checked_points, drawn_mask
+from .progress import shown
 from .reading import Reading
 from .row_rle import encode_rows
 
@@ -57,7 +58,7 @@ def _read(name: str, files: Sequence[Path], finder: MediaFinder, reading: Readin
     shapes: list[Shape] = []
     sizes: set[tuple[int, int]] = set()
     where = str(files[0].parent)
-    for i, path in enumerate(files):
+    for i, path in enumerate(shown(files, "reading", "frame", reading.progress)):
         at = path.name
         document = load_json(path)
         size = (member(document, "imageHeight", int, f"{at}: "), member(document, "imageWidth", int, f"{at}: "))
@@ -132,15 +133,15 @@ def _stored_mask(text: Any, points: Any, size: tuple[int, int], where: str) -> d
     return encode_rle(mask)
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes a folder for each video: its frames, and beside every annotated one a JSON file with masks.
 
     `group_id` is the number of an object.
     """
     for video in videos:
         place = folder / safe_name(video.name)
-        files = write_frames(video.media, video.frames, place)
-        for frame in video.frames:
+        files = write_frames(video.media, video.frames, place, progress)
+        for frame in shown(video.frames, "writing", "frame", progress):
             shapes = [
                 _written(own.label, i, own.masks[frame])
                 for i, own in enumerate(video.objects, 1)

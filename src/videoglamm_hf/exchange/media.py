@@ -17,6 +17,7 @@ from ..errors import InputError, MediaError
 from ..media_files import folder_pictures, is_frame_file, short_name
 from ..output_files import explained_writes
 from ..picture_files import is_animation
+from .progress import shown
 
 _JPEG_QUALITY = 95
 _BYTES_AT_ONCE = 2**27  # of decoded frames
@@ -229,7 +230,7 @@ def _placed(source: Path, target: Path, copy: bool) -> bool:
     return False
 
 
-def write_frames(media: Media, frames: Sequence[int], folder: Path) -> dict[int, str]:
+def write_frames(media: Media, frames: Sequence[int], folder: Path, progress: bool = False) -> dict[int, str]:
     """Puts pictures of a video into a folder: all of a folder of pictures, linked; of a file the annotated frames.
 
     Returns:
@@ -249,7 +250,7 @@ def write_frames(media: Media, frames: Sequence[int], folder: Path) -> dict[int,
     names = {frame: f"{frame:05d}.jpg" for frame in frames}
     at_once = max(1, _BYTES_AT_ONCE // (3 * media.size[0] * media.size[1]))
     with open_clip(str(media.file)) as clip:
-        for begin in range(0, len(frames), at_once):
+        for begin in shown(range(0, len(frames), at_once), "writing frames", "batch", progress):
             some = frames[begin : begin + at_once]
             for frame, pixels in zip(some, clip.frames(some), strict=True):
                 with explained_writes(folder / names[frame]):

@@ -19,6 +19,7 @@ from ..output_files import explained_writes
 from .annotated_video import AnnotatedVideo, check_object_count, frames_overlap
 from .gathering import Shape, gather
 from .media import MediaFinder, write_frames
+from .progress import shown
 from .reading import Reading
 
 _MODES = ("1", "L", "P", "RGB", "RGBA", "I;16")
@@ -107,7 +108,7 @@ def _read(
     where = short_name(str(folder))
     if per_object:
         keys = list(dict.fromkeys(stem for _, stem, _ in per_object))
-        shapes = _shapes_of_objects(name, per_object, keys, labels)
+        shapes = _shapes_of_objects(name, per_object, keys, labels, reading)
     else:
         keys = [path.stem for path in files]
         shapes = _shapes_of_values(name, files, labels, reading, where)
@@ -155,12 +156,12 @@ def _identity(name: str) -> int | str:
 
 
 def _shapes_of_objects(
-    video: str, files: Sequence[tuple[int | str, str, Path]], keys: Sequence[str], labels: _Labels
+    video: str, files: Sequence[tuple[int | str, str, Path]], keys: Sequence[str], labels: _Labels, reading: Reading
 ) -> list[Shape]:
     check_object_count(len({identity for identity, _, _ in files}), f"{files[0][2].parent}")
     places = {key: i for i, key in enumerate(keys)}
     shapes = []
-    for identity, stem, path in files:
+    for identity, stem, path in shown(files, "reading", "mask", reading.progress):
         where = short_name(str(path))
         values, _ = _values(path)
         mask = values != 0
@@ -173,7 +174,7 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
     """Shapes of files whose pixels tell the object, or are not black where the only one is."""
     found: list[tuple[int, int, int, dict[str, Any]]] = []  # file, value, colour, mask
     kinds = set()
-    for i, path in enumerate(files):
+    for i, path in enumerate(shown(files, "reading", "frame", reading.progress)):
         values, colors = _values(path)
         kinds.add(colors if colors is None or isinstance(colors, str) else "palette")
         own = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
@@ -264,7 +265,7 @@ def palette() -> list[int]:
     return colors
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `Annotations/`, `JPEGImages/` and `meta.json` as YouTube-VOS has them.
 
     A PNG for each annotated frame whose indices are objects; where objects overlap, or are too many, a folder for each
@@ -276,14 +277,14 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
         name = safe_name(video.name)
         place = folder / "Annotations" / name
         if video.media.pictures is not None or video.media.file is not None:
-            write_frames(video.media, video.frames, folder / "JPEGImages" / name)
+            write_frames(video.media, video.frames, folder / "JPEGImages" / name, progress)
         frame = frames_overlap(video)
         if frame is None and len(video.objects) < _VOID:
-            _write_indexed(video, place)
+            _write_indexed(video, place, progress)
         else:
             reason = f"objects overlap (frame {frame})" if frame is not None else "there are too many objects"
             notes.append(f"{video.name}: {reason}, so there is a folder for each object, in black and white")
-            _write_folders(video, place)
+            _write_folders(video, place, progress)
         objects = {
             str(i): {"category": own.label, "frames": [video.media.frame_name(one) for one in sorted(own.masks)]}
             for i, own in enumerate(video.objects, 1)
@@ -295,10 +296,10 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     return notes
 
 
-def _write_indexed(video: AnnotatedVideo, place: Path) -> None:
+def _write_indexed(video: AnnotatedVideo, place: Path, progress: bool) -> None:
     with explained_writes(place):
         place.mkdir(parents=True, exist_ok=True)
-    for frame in video.frames:
+    for frame in shown(video.frames, "writing", "frame", progress):
         indices = np.zeros(video.media.size, np.uint8)
         for i, own in enumerate(video.objects, 1):
             if frame in own.masks:
@@ -308,8 +309,8 @@ def _write_indexed(video: AnnotatedVideo, place: Path) -> None:
         _save(picture, place / f"{video.media.frame_name(frame)}.png")
 
 
-def _write_folders(video: AnnotatedVideo, place: Path) -> None:
-    for i, own in enumerate(video.objects, 1):
+def _write_folders(video: AnnotatedVideo, place: Path, progress: bool) -> None:
+    for i, own in enumerate(shown(video.objects, "writing", "object", progress), 1):
         with explained_writes(place):
             (place / f"{i:03d}").mkdir(parents=True, exist_ok=True)
         for frame in video.frames:

@@ -19,6 +19,7 @@ class Reading:
         frames_from: What tells which frame is meant, one of `FRAMES_FROM`.
         objects: What makes shapes of several frames one object where nothing joins them, one of `OBJECTS`.
         boxes_as_masks: Whether boxes are taken for masks.
+        progress: Whether to show bars.
         notes: What was assumed, in sentences.
     """
 
@@ -28,7 +29,9 @@ class Reading:
     frames_from: str = "auto"
     objects: str = "auto"
     boxes_as_masks: bool = False
+    progress: bool = False
     notes: list[str] = field(default_factory=list)
+    _noted: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         if self.video is not None:
@@ -45,5 +48,6 @@ class Reading:
 
     def note(self, text: str) -> None:
         """Tells what was assumed, once."""
-        if text not in self.notes:
+        if text not in self._noted:
+            self._noted.add(text)
             self.notes.append(text)

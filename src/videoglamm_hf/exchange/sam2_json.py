@@ -18,6 +18,7 @@ from .categories import json_files
 from .gathering import Shape, gather
 from .media import MediaFinder, check_size
 from .outlines import number
+from .progress import shown
 from .reading import Reading
 
 _PUBLISHED_STEP = 4  # SA-V: videos of 24 frames per second, annotated at 6
@@ -60,7 +61,7 @@ def _read(path: Path, reading: Reading) -> AnnotatedVideo:
     media = MediaFinder(reading.video, [path.parent, path.parent.parent]).find(name, where)
     check_size(size, media, f"{where}: video_height and video_width")
     shapes = []
-    for i, masks in enumerate(frames):
+    for i, masks in enumerate(shown(frames, "reading", "frame", reading.progress)):
         if len(typed(masks, list, f"{where}: masklet[{i}]")) != count:
             raise InputError(f"{where}: masklet[{i}]: has {len(masks)} masks, but the first frame has {count}")
         for j, mask in enumerate(masks):
@@ -100,7 +101,7 @@ def _frames(document: dict[str, Any], count: int, where: str, reading: Reading) 
     return list(range(count)), 1
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `NAME_manual.json` (`NAME_auto.json` of a model's answer) with SA-V's fields.
 
     `masklet_frame_numbers` and `masklet_label` are added, which SA-V does not have: which frames are annotated, and

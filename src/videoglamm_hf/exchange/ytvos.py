@@ -91,7 +91,7 @@ def _read(path: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
         yield gather(name, media, [one for _, one in files], shapes, reading, f"{file}: {name}")
 
 
-def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
+def write(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool = False) -> list[str]:
     """Writes `instances.json` as YouTube-VIS has it, and pictures of the frames below `JPEGImages/`."""
     categories = category_ids(list(videos))
     entries: list[dict[str, Any]] = []
@@ -99,7 +99,7 @@ def write(videos: Sequence[AnnotatedVideo], folder: Path) -> list[str]:
     for number, video in enumerate(videos, 1):
         height, width = video.media.size
         name = safe_name(video.name)
-        files = write_frames(video.media, video.frames, folder / "JPEGImages" / name)
+        files = write_frames(video.media, video.frames, folder / "JPEGImages" / name, progress)
         file_names = [f"{name}/{files[frame]}" for frame in video.frames]
         sizes = {"height": height, "width": width, "length": len(file_names)}
         entries.append({"id": number, "file_names": file_names, **sizes})
