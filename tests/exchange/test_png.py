@@ -123,6 +123,29 @@ def test_masks_among_the_frames_and_folders_of_masks(tmp_path, clip):
         import_data(one, tmp_path / "none", video=one)
 
 
+def test_davis_and_sa_v(tmp_path):
+    """A folder for the resolution between; a folder for each object, of every fourth frame."""
+    write_pictures(tmp_path / "davis" / "JPEGImages" / "480p" / "bear", count=4, size=SIZE)
+    write_pictures(tmp_path / "sav" / "JPEGImages_24fps" / "bear", count=4, size=SIZE)
+    for frame in (0, 2):
+        save(tmp_path / "davis" / "Annotations" / "480p" / "bear" / f"{frame:05d}.png", IDS, indexed=True)
+        for number in (1, 2):
+            path = tmp_path / "sav" / "Annotations_6fps" / "bear" / f"{number:03d}" / f"{frame:05d}.png"
+            save(path, (number == IDS).astype(np.uint8), indexed=True)
+    for name in ("davis", "sav"):
+        import_data(tmp_path / name, tmp_path / "data", overwrite=True)
+        check(video_in(tmp_path / "data"), ["object 1", "object 2"])
+
+
+def test_hundreds_of_cells(tmp_path, clip):
+    """Label maps of microscopes, of 8 and of 16 bits."""
+    for kind in (np.uint8, np.uint16):
+        ids = (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) + 1).astype(kind)
+        save(tmp_path / kind.__name__ / "00000.png", ids)
+        report = import_data(tmp_path / kind.__name__, tmp_path / "data", video=clip, overwrite=True)
+        assert report.objects == 192
+
+
 def test_cvats_segmentation_masks(tmp_path, clip):
     colors = np.zeros((*SIZE, 3), np.uint8)
     colors[IDS == 1], colors[IDS == 2] = (51, 221, 255), (250, 50, 83)
@@ -168,7 +191,7 @@ def cut_short(folder):
 
 
 def smoothed(folder):
-    save(folder / "00000.png", np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8))
+    save(folder / "00000.png", np.arange(64, 64 + SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8))
 
 
 def noise(folder):

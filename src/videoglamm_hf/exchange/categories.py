@@ -20,7 +20,7 @@ def records(document: dict[str, Any], key: str, where: str) -> Iterator[tuple[st
     Raises:
         InputError: it is no list of objects with whole numbers as ids, or two have one id.
     """
-    seen: dict[int, str] = {}
+    seen: dict[int, int] = {}
     for i, record in enumerate(member(document, key, list, f"{where}: ")):
         place = f"{where}: {key}[{i}]"
         identity = member(typed(record, dict, place), "id", int, f"{place}.")

@@ -21,7 +21,7 @@ from .progress import shown
 
 _JPEG_QUALITY = 95
 _BYTES_AT_ONCE = 2**27  # of decoded frames
-_BESIDE = ("JPEGImages", "frames", "images", "videos", "rgb", "imgs")
+_BESIDE = ("JPEGImages", "JPEGImages_24fps", "frames", "images", "videos", "rgb", "imgs")
 _NO_MEDIA = {".json", ".xml", ".txt", ".csv", ".jsonl", ".zip", ".md"}
 
 

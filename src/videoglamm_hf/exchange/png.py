@@ -22,11 +22,12 @@ from .media import MediaFinder, write_frames
 from .progress import shown
 from .reading import Reading
 
-_MODES = ("1", "L", "P", "RGB", "RGBA", "I;16")
+_MODES = ("1", "L", "P", "RGB", "RGBA", "I;16", "I")
 _EXPECTED = "masks are PNG files of 1, 8 or 16 bits, with a palette, or in colours"
 _VOID = 255
-_MOST_GREYS = 64  # a smoothed or compressed mask has more
+_MOST_GREYS = 64  # a smoothed or compressed mask in black and white has more
 _MASK_ROOTS = ("Annotations", "Annotations_6fps", "SegmentationClass", "masks")
+_RESOLUTIONS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between Annotations/ and the videos
 _NOT_MASKS = {"JPEGImages", "JPEGImages_24fps", "frames", "images", "videos", "rgb", "imgs"}
 _OBJECT_FILE = re.compile(r"(.*\d)[_\-]([^_\-]+)")
 _WHITE = 0xFFFFFF
@@ -50,9 +51,12 @@ def read(source: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; give the folder of the masks")
     masks = next((source / name for name in _MASK_ROOTS if (source / name).is_dir()), source)
+    resolution = next((name for name in _RESOLUTIONS if (masks / name).is_dir() and not _pngs(masks / name)), None)
+    masks = masks if resolution is None else masks / resolution
     meta = load_json(source / "meta.json") if (source / "meta.json").is_file() else None
     labels = _Labels(meta, _label_colors(source / "labelmap.txt"))
-    finder = MediaFinder(reading.video, [source, masks.parent, source.parent])
+    of_resolution = [] if resolution is None else [source / "JPEGImages" / resolution]
+    finder = MediaFinder(reading.video, [*of_resolution, source, masks.parent, source.parent])
     if _pngs(masks):
         name = reading.video.stem if reading.video is not None and finder.is_single else source.resolve().name
         yield _read(name, masks, {}, labels, finder, reading)
@@ -180,7 +184,7 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
         own = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
         own = own[own != 0]
         check_object_count(len(own), str(path))
-        if colors == "grey" and len(own) > _MOST_GREYS:
+        if colors == "grey" and values.dtype == np.uint8 and len(own) > _MOST_GREYS and own[-1] == _VOID:
             raise InputError(
                 f"{path}: has {len(own)} values of grey: masks that were smoothed or compressed look like this. Save "
                 "them without smoothing, as PNG, or as numbers of objects with a palette"

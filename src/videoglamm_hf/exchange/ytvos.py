@@ -44,7 +44,12 @@ def read(source: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
     if source.name == "meta.json":
         yield from png.read(source.parent, reading)
         return
-    for path in json_files(source, lambda one: fits(load_json(one, (dict, list)))):
+    paths = json_files(source, lambda one: fits(load_json(one, (dict, list))))
+    if len(paths) > 1:
+        reading.note(
+            f"{source.name}: all of {', '.join(path.name for path in paths):.200} were read; one alone: give the file"
+        )
+    for path in paths:
         yield from _read(path, reading)
 
 
