@@ -201,8 +201,9 @@ def test_an_answer_goes_to_a_tool_and_its_correction_comes_back(tmp_path, format
     out = str(tmp_path / "out")
     assert cli.main(["export-data", str(path), "--format", format, "--output", out]) == 0
     assert "1 video with 2 objects and" in capsys.readouterr().out
-    import_data(out, tmp_path / "data", video=media, phrase="{label}")
+    import_data(out, tmp_path / "data", video=media)
     (video,) = imported(tmp_path / "data")
+    assert [own.phrase for own in video.objects] == ["a thing 0", "a thing 1"]
     expected = {
         name: {frame: np.packbits(mask).tobytes() for frame, mask in track.items()} for name, track in truth.items()
     }

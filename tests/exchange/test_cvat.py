@@ -97,7 +97,7 @@ def test_images_by_name_by_group_and_boxes_only_when_asked(tmp_path):
     report = import_data(tmp_path / "annotations.xml", tmp_path / "data", video=media)
     (video,) = imported(tmp_path / "data")
     assert lefts(video) == {"car": {2: 2, 3: 3}} and video.frames == [2, 3]
-    assert any("2 boxes were left out" in note for note in report.notes)
+    assert any("left out 2 boxes, which" in note for note in report.notes)
     assert any("<points> is no mask" in note for note in report.notes)
     import_data(tmp_path / "annotations.xml", tmp_path / "more", video=media, boxes_as_masks=True)
     (video,) = imported(tmp_path / "more")

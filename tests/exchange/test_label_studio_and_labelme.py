@@ -123,7 +123,7 @@ def test_shapes_of_labelme_beside_their_pictures(tmp_path):
     assert decode_rle(first.masks[1]).sum() == 25 and first.masks.keys() == {1, 3}  # labelme draws edges, too
     assert decode_rle(second.masks[1])[6, 20] and decode_rle(second.masks[1])[14, 20]
     assert any("2 objects are called 'the cell'" in note for note in report.notes)
-    assert any("1 boxes were left out" in note for note in report.notes)
+    assert any("left out 1 box, which" in note for note in report.notes)
     assert any("'line' is no mask" in note for note in report.notes)
 
 

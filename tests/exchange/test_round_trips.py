@@ -72,7 +72,7 @@ def test_cvat_for_video_says_what_it_cannot_hold(tmp_path):
     for own in video.objects:
         own.masks.pop(5, None)
     report = export_data(write_data(tmp_path / "data", [video]), tmp_path / "out", format="cvat-video")
-    assert any("1 annotated frames have no object" in note for note in report.notes)
+    assert any("1 annotated frame without any object" in note for note in report.notes)
 
 
 def test_every_format_is_read_and_written():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
+from ..cli.wording import counted
 from ..data.output_names import safe_name
 from ..data.rle import decode_rle, encode_rle, size_problem
 from ..errors import InputError
@@ -305,7 +306,9 @@ def write_video(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool =
                         SubElement(track, "mask", {"frame": str(at), **states, **_rows(rle), "z_order": "0"})
         empty = len(video.frames) - len({frame for own in video.objects for frame in own.masks})
         if empty:
-            notes.append(f"{video.name}: {empty} annotated frames have no object, which CVAT for video cannot tell")
+            notes.append(
+                f"{video.name}: {counted(empty, 'annotated frame')} without any object, which CVAT for video cannot tell"
+            )
         if not tracks:
             raise InputError(f"{video.name}: has no masks, so there is nothing that CVAT for video could hold")
         _save(root, folder / f"{safe_name(video.name)}.xml")

@@ -71,7 +71,9 @@ def gather(
             "polygons, or take boxes for masks with --boxes-as-masks"
         )
     if boxes:
-        reading.note(f"{where}: {len(boxes)} boxes were left out; --boxes-as-masks takes them for masks")
+        reading.note(
+            f"{where}: left out {len(boxes)} box{'es' * (len(boxes) > 1)}, which --boxes-as-masks takes for masks"
+        )
     objects: dict[Hashable, AnnotatedObject] = {}
     firsts: dict[Hashable, str] = {}
     parts: dict[tuple[Hashable, int], list[dict[str, Any]]] = {}

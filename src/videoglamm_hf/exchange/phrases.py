@@ -10,6 +10,7 @@ from ..messages import SEG_TOKEN
 from .choices import DEFAULT_PHRASE
 
 _MARKUP = ("<p>", "</p>", SEG_TOKEN)
+_ARTICLES = ("the ", "a ", "an ")
 _LONGEST = 1000  # characters
 
 
@@ -17,7 +18,8 @@ class Phrases:
     """Phrases of objects.
 
     Args:
-        template: Has a place for `{label}`.
+        template: Has a place for `{label}`. The default one leaves labels alone that begin with an article, as those
+            of answers do.
         table: CSV file with the columns `label` and `phrase`, and, if wanted, `video`: only there it is called so.
         ask: What to ask a person with, given a label and what is proposed; None to ask nobody.
 
@@ -47,7 +49,8 @@ class Phrases:
         """
         found = self._table.get((video, label)) or self._table.get((None, label))
         if found is None:
-            found = self._template.replace("{label}", label)
+            has_article = self._template == DEFAULT_PHRASE and label.lower().startswith(_ARTICLES)
+            found = label if has_article else self._template.replace("{label}", label)
             if self._ask is not None:
                 if label not in self._asked:
                     self._asked[label] = self._ask(label, found).strip() or found

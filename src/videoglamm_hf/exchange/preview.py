@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cli.wording import counted
 from ..clip_sources import open_clip
 from ..data.rle import decode_rle
 from ..output_files import explained_writes
@@ -35,7 +36,7 @@ def write_preview(video: AnnotatedVideo, path: Path) -> None:
                 masks[i, j] = decode_rle(own.masks[number])
     left_out = f", {len(shown)} of them shown" if len(shown) < len(video.objects) else ""
     title = (
-        f"{video.name}\n{len(video.frames)} of {media.count} frames annotated, {len(video.objects)} objects{left_out}"
+        f"{video.name}\n{len(video.frames)} of {media.count} frames annotated, {counted(len(video.objects), 'object')}{left_out}"
         "; numbers are frames of the source, from 0"
     )
     sheet = contact_sheet(frames, masks, [own.phrase or own.label for own in shown], numbers=numbers, title=title)
