@@ -306,9 +306,8 @@ def write_video(videos: Sequence[AnnotatedVideo], folder: Path, progress: bool =
                         SubElement(track, "mask", {"frame": str(at), **states, **_rows(rle), "z_order": "0"})
         empty = len(video.frames) - len({frame for own in video.objects for frame in own.masks})
         if empty:
-            notes.append(
-                f"{video.name}: {counted(empty, 'annotated frame')} without any object, which CVAT for video cannot tell"
-            )
+            without = f"{counted(empty, 'annotated frame')} without any object"
+            notes.append(f"{video.name}: {without}, which CVAT for video cannot tell")
         if not tracks:
             raise InputError(f"{video.name}: has no masks, so there is nothing that CVAT for video could hold")
         _save(root, folder / f"{safe_name(video.name)}.xml")

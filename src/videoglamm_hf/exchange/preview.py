@@ -35,10 +35,8 @@ def write_preview(video: AnnotatedVideo, path: Path) -> None:
             if number in own.masks:
                 masks[i, j] = decode_rle(own.masks[number])
     left_out = f", {len(shown)} of them shown" if len(shown) < len(video.objects) else ""
-    title = (
-        f"{video.name}\n{len(video.frames)} of {media.count} frames annotated, {counted(len(video.objects), 'object')}{left_out}"
-        "; numbers are frames of the source, from 0"
-    )
+    found = f"{len(video.frames)} of {media.count} frames annotated, {counted(len(video.objects), 'object')}"
+    title = f"{video.name}\n{found}{left_out}; numbers are frames of the source, from 0"
     sheet = contact_sheet(frames, masks, [own.phrase or own.label for own in shown], numbers=numbers, title=title)
     with explained_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
