@@ -49,12 +49,58 @@ def segment(parser: ArgumentParser) -> None:
         "overlay has the size of the video)",
     )
     _quiet(parser)
+    _loading(parser)
+    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
+
+
+def watch(parser: ArgumentParser) -> None:
+    """Asks about what is going on in a camera or stream, and follows what is named, frame by frame.
+
+    The first answer comes after a window of some seconds; what it names is followed from there. Frames that come
+    faster than they can be followed are missed, and counted. Ctrl-C ends it, and what was written stays.
+    """
+    parser.add_argument(
+        "source", help="number of a camera (0), URL of a stream (rtsp://...), - for a pipe, or a file, growing or not"
+    )
+    parser.add_argument("question", help="what to ask")
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for masks.jsonl, overlay.mp4, latest.png (default: none)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    parser.add_argument(
+        "--window", type=float, default=4.0, metavar="SECONDS", help="how much an answer is about (default: 4)"
+    )
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="ask again this often (default: once)")
+    parser.add_argument(
+        "--background", action="store_true", help="ask beside tracking, so that no frame waits for words"
+    )
+    parser.add_argument(
+        "--every-frame", action="store_true", help="miss no frame: the source waits, and a file is read at any speed"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="end after so long (default: with the source)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="without a frame for so long, a camera has stopped, and a file has ended (default: 10)",
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    _loading(parser)
+    _quiet(parser)
+
+
+def _loading(parser: Any) -> None:
     parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
     parser.add_argument(
         "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
-    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
 
 
 def _sampling(parser: Any) -> None:
@@ -392,11 +438,7 @@ def evaluate(parser: ArgumentParser) -> None:
     _judging(parser)
     parser.add_argument("--mask-mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
-    parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
-    parser.add_argument(
-        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    _loading(parser)
     _quiet(parser)
 
 
@@ -408,7 +450,7 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, convert, verify, export, push, import_data, export_data, check_data, check_answer),
+    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer),
     *(cache_features, memory),
     *(score, evaluate, compare),
 )
