@@ -8,6 +8,8 @@ from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
 from ..evaluation.choices import BENCHMARKS, OBJECTS
+from ..exchange.choices import DEFAULT_PHRASE, EXPORT_FORMATS, FRAMES_FROM, IMPORT_FORMATS
+from ..exchange.choices import OBJECTS as JOINED_BY
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
@@ -267,6 +269,76 @@ def check_data(parser: ArgumentParser) -> None:
     _quiet(parser)
 
 
+def import_data(parser: ArgumentParser) -> None:
+    """Brings masks of other tools in as training data.
+
+    Which frame of the video an annotation means is found out, printed, and can be said (docs/own_data.md).
+    """
+    parser.add_argument("source", help="file or folder of annotations")
+    parser.add_argument("--format", choices=IMPORT_FORMATS, default="auto", help="its format (default: found out)")
+    parser.add_argument(
+        "--video",
+        metavar="PATH",
+        help="video file, folder of frames, or folder of videos (default: what lies beside the annotations)",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    parser.add_argument("--copy", action="store_true", help="copy videos into the folder (default: link them)")
+    parser.add_argument(
+        "--split",
+        type=float,
+        metavar="PART",
+        help="part of the videos that goes to validation.jsonl, such as 0.2; the others go to train.jsonl",
+    )
+    words = parser.add_argument_group("how sentences name objects")
+    words.add_argument(
+        "--phrase", default=DEFAULT_PHRASE, metavar="TEXT", help=f"of a label (default: '{DEFAULT_PHRASE}')"
+    )
+    words.add_argument(
+        "--phrases", metavar="FILE", help="CSV with columns label, phrase, and video if wanted, in place of --phrase"
+    )
+    words.add_argument("--ask", action="store_true", help="ask for the phrase of each label on the terminal")
+    frames = parser.add_argument_group("which frames are meant")
+    frames.add_argument(
+        "--frames-from",
+        choices=FRAMES_FROM,
+        default="auto",
+        help="what tells the frame: names of pictures, numbers, or the order (default: names if they fit)",
+    )
+    frames.add_argument(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="number that the annotations give to the first frame of the video (default: found out)",
+    )
+    frames.add_argument(
+        "--frame-step",
+        type=int,
+        metavar="N",
+        help="frames of the video from one number of the annotations to the next (default: as the format says, or 1)",
+    )
+    shapes = parser.add_argument_group("what is an object")
+    shapes.add_argument(
+        "--objects",
+        choices=JOINED_BY,
+        default="auto",
+        help="where no track joins shapes over time: one object for each label, or for each shape (default: for each "
+        "label, if no frame has one twice)",
+    )
+    shapes.add_argument("--boxes-as-masks", action="store_true", help="take boxes for masks (default: leave them out)")
+    _quiet(parser)
+
+
+def export_data(parser: ArgumentParser) -> None:
+    """Writes training data or an answer in the format of another tool."""
+    parser.add_argument("data", help="folder that import-data wrote, JSONL file, or answer.json of segment")
+    parser.add_argument("--format", choices=EXPORT_FORMATS, required=True, help="what to write (docs/own_data.md)")
+    parser.add_argument("--video", metavar="PATH", help="video of an answer (default: the one it names)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    _quiet(parser)
+
+
 def check_answer(parser: ArgumentParser) -> None:
     """Finds what is wrong with an answer.json.
 
@@ -394,6 +466,7 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, watch, convert, verify, export, push, check_data, check_answer, cache_features, memory),
+    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer),
+    *(cache_features, memory),
     *(score, evaluate, compare),
 )
