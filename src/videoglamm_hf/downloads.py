@@ -36,7 +36,7 @@ def open_url(url: str, name: str, timeout: float) -> Any:
             where the environment variable `VIDEOGLAMM_PUBLIC_URLS_ONLY` forbids that.
         OSError, ValueError, http.client.HTTPException: As `urllib.request.urlopen`.
     """
-    public_only = os.environ.get(PUBLIC_ONLY, "0") not in ("", "0")
+    public_only = public_urls_only()
     opener = urllib.request.build_opener(_Http, _Https, _NoRedirects)
     for _ in range(_MOST_REDIRECTS + 1):
         request = urllib.request.Request(url, headers={"User-Agent": "videoglamm-hf"})
@@ -50,6 +50,11 @@ def open_url(url: str, name: str, timeout: float) -> Any:
             error.close()
             url, public_only = _redirected(url, location, f"{name}: the server answered {error.code}"), True
     raise MediaError(f"{name}: redirected more than {_MOST_REDIRECTS} times; check the URL")
+
+
+def public_urls_only() -> bool:
+    """Whether URLs may come from strangers, and must not lead to private addresses."""
+    return os.environ.get(PUBLIC_ONLY, "0") not in ("", "0")
 
 
 def _redirected(url: str, location: str, said: str) -> str:

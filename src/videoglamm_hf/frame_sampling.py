@@ -167,6 +167,17 @@ def spread(first: int, last: int, count: int) -> list[int]:
     return sorted(set(np.linspace(first, last, num=count, dtype=int).tolist()))
 
 
+def tower_frame_indices(num_frames: int, num_tower_frames: int) -> list[int]:
+    """Which frames of a clip the towers see: evenly spread (truncated to int), or the last one repeated.
+
+    >>> tower_frame_indices(5, 8)
+    [0, 1, 2, 3, 4, 4, 4, 4]
+    """
+    if num_frames > num_tower_frames:
+        return np.linspace(0, num_frames - 1, num_tower_frames).astype(int).tolist()
+    return [min(index, num_frames - 1) for index in range(num_tower_frames)]
+
+
 def check_number(option: str, value: Any, above: float = -math.inf) -> None:
     """Raises InputError unless an option is a finite number above `above`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):

@@ -17,6 +17,7 @@ from transformers import DynamicCache, GenerationMixin, LogitsProcessorList, Sto
 from transformers.utils import ModelOutput
 
 from .assisted_generation import AssistedGenerationMixin
+from .editing_videoglamm import EditingMixin
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_tokens
 from .encoding_videoglamm import VideoEncodingMixin
 from .errors import InputError
@@ -40,7 +41,12 @@ _TRAINING_NAMES = ("labels", "mask_labels", "sample_names")
 
 
 class GroundedGenerationMixin(
-    VideoEncodingMixin, AssistedGenerationMixin, StaticCacheMixin, RowPrefillMixin, VisionCompilationMixin
+    VideoEncodingMixin,
+    EditingMixin,
+    AssistedGenerationMixin,
+    StaticCacheMixin,
+    RowPrefillMixin,
+    VisionCompilationMixin,
 ):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 

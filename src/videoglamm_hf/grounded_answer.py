@@ -1,15 +1,18 @@
 """What a sample was answered: words, the phrases in them that name objects, and the objects' masks."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .messages import SEG_TOKEN
 from .short_repr import short_repr
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)

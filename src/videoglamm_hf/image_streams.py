@@ -28,17 +28,6 @@ GROUNDING_STD = (58.395, 57.12, 57.375)
 _COEFFICIENT_BITS = 11
 
 
-def tower_frame_indices(num_frames: int, num_tower_frames: int) -> list[int]:
-    """Which frames of a clip the towers see: evenly spread (truncated to int), or the last one repeated.
-
-    >>> tower_frame_indices(5, 8)
-    [0, 1, 2, 3, 4, 4, 4, 4]
-    """
-    if num_frames > num_tower_frames:
-        return np.linspace(0, num_frames - 1, num_tower_frames).astype(int).tolist()
-    return [min(index, num_frames - 1) for index in range(num_tower_frames)]
-
-
 def spatial_stream(frames: np.ndarray, size: int) -> torch.Tensor:
     """CLIP's input: shortest edge to `size` (bicubic), centre crop, CLIP statistics.
 

@@ -99,9 +99,10 @@ class MemoryBank:
 
     def memories(self, frame_index: int) -> list[tuple[int, FrameMemory]]:
         """`(distance, memory)` pairs in the order attention reads them: conditioning frames with distance 0, then
-        the recent frames, farthest (in frames) first."""
+        the recent frames, farthest (in frames) first. A conditioning frame between takes the place of a recent one."""
         conditioning = [(0, memory) for memory in self.conditioning.values()]
-        return conditioning + [(abs(frame_index - t), memory) for t, memory in self.recent]
+        recent = [(abs(frame_index - t), memory) for t, memory in self.recent]
+        return conditioning + [(distance, memory) for distance, memory in recent if distance < self.num_maskmem]
 
     def pointers(self, frame_index: int, backward: bool = False) -> list[tuple[int, torch.Tensor]]:
         """`(distance, pointers [N, C])` pairs: those of conditioning frames already passed in the direction of
@@ -111,4 +112,5 @@ class MemoryBank:
             for t, memory in self.conditioning.items()
             if (t >= frame_index if backward else t <= frame_index)
         ]
-        return passed + [(abs(frame_index - t), pointers) for t, pointers in reversed(self.recent_pointers)]
+        recent = [(abs(frame_index - t), pointers) for t, pointers in reversed(self.recent_pointers)]
+        return passed + [(distance, own) for distance, own in recent if distance < self.max_object_pointers]

@@ -86,7 +86,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         "model.temporal_projector",
     ]
     # Random Fourier features of pixel positions: in bfloat16 their angles lose the position itself.
-    _keep_in_fp32_modules_strict = ["shared_image_embedding"]
+    _keep_in_fp32_modules_strict = ["shared_image_embedding", "shared_embedding"]
 
     def __init__(self, config: VideoGlammConfig) -> None:
         check_seg_token(config)

@@ -27,6 +27,8 @@ from .short_repr import short_repr
 
 # Logit of every pixel of an object that is not in the frame (SAM 2's NO_OBJ_SCORE).
 NO_OBJECT_LOGIT = -1024.0
+# Beyond it, logits of a mask that clicks correct are cut off (SAM 2's `add_new_points_or_box`).
+MOST_LOGIT = 32.0
 
 
 class VideoGlammPixelDecoder(Sam2VideoModel):
@@ -36,6 +38,7 @@ class VideoGlammPixelDecoder(Sam2VideoModel):
         super().__init__(config)
         # A new model is in float32 here too, whatever dtype it is made in; see `_keep_in_fp32_modules_strict`.
         self.shared_image_embedding.float()
+        self.prompt_encoder.shared_embedding.float()
 
     def get_image_wide_positional_embeddings(self) -> torch.Tensor:
         """Computed in float32, then of the decoder's dtype: SAM 2 hands them on as they are."""
@@ -194,6 +197,36 @@ def decode_first_frame(decoder: Sam2VideoModel, features: FrameFeatures, prompts
     """
     sparse = torch.cat([_no_points(decoder, features), prompts[:, None]], dim=1)
     return _decode_best(decoder, features, _without_memory(decoder, features), sparse)
+
+
+def decode_region(
+    decoder: Sam2VideoModel,
+    features: FrameFeatures,
+    points: torch.Tensor,
+    labels: torch.Tensor,
+    previous: torch.Tensor | None = None,
+) -> ObjectMasks:
+    """Masks of what is clicked on in a frame, without memory, as SAM 2 decides a frame that starts a track.
+
+    One click may mean several things, so the best of mask tokens 1 to 3 is taken (`multimask_max_pt_num`); more of
+    them, or a box, mean one thing: token 0.
+
+    Args:
+        features: Features of N frames, one per object.
+        points: float32 `[N, P, 2]`, in pixels of the decoder's square.
+        labels: int64 `[N, P]`: 1 on the object, 0 beside it, 2 and 3 the corners of a box.
+        previous: Low-resolution logits `[N, s, s]` that the clicks correct.
+    """
+    if previous is not None:
+        previous = previous[:, None].clamp(-MOST_LOGIT, MOST_LOGIT).to(features.embedding.dtype)
+    sparse, dense = decoder.prompt_encoder(points[:, None], labels[:, None], None, previous)
+    dense = _no_mask(decoder, features) if previous is None else dense
+    embedding = _without_memory(decoder, features)
+    if decoder._use_multimask(True, {"point_labels": labels[:, None]}):
+        return _decode_best(decoder, features, embedding, sparse[:, 0], dense=dense)
+    masks, ious, tokens, scores = _decode(decoder, features, embedding, sparse[:, 0], dense, multimask=False)
+    logits = torch.where((scores > 0)[:, None, None], masks[:, 0], NO_OBJECT_LOGIT)
+    return ObjectMasks(logits, ious, scores, tokens[:, 0], masks, torch.zeros_like(scores, dtype=torch.long))
 
 
 def decode_tracked_frame(
@@ -367,10 +400,12 @@ def _decode_best(
     embedding: torch.Tensor,
     sparse: torch.Tensor,
     position: torch.Tensor | None = None,
+    dense: torch.Tensor | None = None,
 ) -> ObjectMasks:
     """The best of mask tokens 1 to 3 by predicted IoU, blanked where the object is judged absent."""
+    dense = _no_mask(decoder, features) if dense is None else dense
     masks, ious, tokens, scores = _decode(
-        decoder, features, embedding, sparse, _no_mask(decoder, features), multimask=True, position=position
+        decoder, features, embedding, sparse, dense, multimask=True, position=position
     )
     rows = torch.arange(len(masks), device=masks.device)
     best = ious.argmax(dim=-1)

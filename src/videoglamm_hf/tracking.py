@@ -124,7 +124,7 @@ class _Group:
         self.bank.keep(index)
 
 
-class _FrameEncoder:
+class FrameEncoder:
     """Features of frames on demand; a sample's frames are pixels, or features encoded before."""
 
     def __init__(self, decoder: Sam2VideoModel, frames: Sequence[Any], frames_per_batch: int) -> None:
@@ -243,7 +243,7 @@ class Tracker:
             raise InputError(f"Masks can start a track, but mask_mode {options.mask_mode!r} takes prompt embeddings.")
         self.decoder, self.prompts, self.options = decoder, prompts, options
         self.lengths = [len(own) for own in frames]
-        self._encoder = _FrameEncoder(decoder, frames, options.frames_per_batch)
+        self._encoder = FrameEncoder(decoder, frames, options.frames_per_batch)
         self._tables = AttentionTables()
 
     def masks(self, sizes: Sequence[tuple[int, int]]) -> Iterator[FrameMasks]:
@@ -265,11 +265,11 @@ class Tracker:
             mask_size(size, f"original_sizes of sample {i}") if self.lengths[i] else (0, 0)
             for i, size in enumerate(sizes)
         ]
-        waiting: deque[_Readout] = deque()
+        waiting: deque[MaskReadout] = deque()
         # A GPU is told of the next frame before it is asked for the last one, so that it never waits for this process.
         ahead = 1 if self.decoder.device.type in ASYNCHRONOUS_DEVICES else 0
         for decided in self.decided():
-            waiting.append(_Readout(decided, sizes))
+            waiting.append(MaskReadout(decided, sizes))
             if len(waiting) > ahead:
                 yield from waiting.popleft().masks()
         while waiting:
@@ -350,11 +350,7 @@ class Tracker:
         """Objects in groups of the size that the decoder takes at once."""
         owners = [i for i in samples for _ in range(len(self.prompts[i]))]
         prompts = torch.cat([self.prompts[i] for i in samples])
-        size = self.options.objects_per_batch
-        if size is None:
-            height, width = self.decoder.backbone_feature_sizes[-1]
-            on_cpu = prompts.device.type == "cpu"
-            size = max(1, CPU_POSITIONS_PER_BATCH // (height * width)) if on_cpu else len(owners)
+        size = objects_at_once(self.decoder, self.options) or len(owners)
         return [
             _Group(
                 owners[start : start + size],
@@ -363,6 +359,14 @@ class Tracker:
             )
             for start in range(0, len(owners), size)
         ]
+
+
+def objects_at_once(decoder: Sam2VideoModel, options: TrackingOptions) -> int | None:
+    """Objects that the decoder takes at once; None for all."""
+    if options.objects_per_batch is not None or decoder.device.type != "cpu":
+        return options.objects_per_batch
+    height, width = decoder.backbone_feature_sizes[-1]
+    return max(1, CPU_POSITIONS_PER_BATCH // (height * width))
 
 
 def _plan(options: TrackingOptions, length: int) -> Iterator[_Run]:
@@ -392,7 +396,7 @@ def _rows(group: _Group, places: list[Place], features: FrameFeatures) -> torch.
     return torch.tensor([row_of[owner] for owner in group.owners], device=features.embedding.device)
 
 
-class _Readout:
+class MaskReadout:
     """The masks of one frame on their way to the CPU: to their samples, at each one's own size."""
 
     def __init__(self, decided: DecidedFrame, sizes: Sequence[tuple[int, int]]) -> None:

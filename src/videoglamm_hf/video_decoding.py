@@ -87,7 +87,7 @@ def index_packets(path: Path, name: str, probe: bool = False) -> PacketIndex:
         time_base = stream.time_base
         indexed = container.format.name in _INDEXED_CONTAINERS
         timed = timed and container.format.name != "avi"  # AVI has no presentation times, FFmpeg makes some up
-        aspect = _pixel_aspect(stream)
+        aspect = pixel_aspect(stream)
         plain = (
             probe
             and aspect == 1
@@ -169,9 +169,9 @@ def _decode(
     wanted = [index.stamps[p] for p in positions] if index.stamps else positions
     with opened_video(path, name) as (container, stream):
         for place, frame in _wanted_frames(container, stream, wanted, keys, counted=not index.stamps):
-            width = _display_width(frame.width, index.pixel_aspect)
+            width = display_width(frame.width, index.pixel_aspect)
             check_pixels(name, max(width, frame.width), frame.height)
-            picture = _upright(frame, width)
+            picture = upright_frame(frame, width)
             count = len(seconds)
             if count == 0:
                 check_clip_bytes(name, len(positions), picture.shape)
@@ -288,18 +288,18 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.VideoStre
             yield from packet.decode()
 
 
-def _pixel_aspect(stream: av.VideoStream) -> float:
+def pixel_aspect(stream: av.VideoStream) -> float:
     """Width of a pixel over its height; 1 where the file does not know."""
     aspect = stream.sample_aspect_ratio
     return float(aspect) if aspect and math.isfinite(aspect) and aspect > 0 else 1.0
 
 
-def _display_width(width: int, pixel_aspect: float) -> int:
+def display_width(width: int, pixel_aspect: float) -> int:
     """Square pixels in a row that is `width` pixels wide as stored."""
     return max(1, round(width * pixel_aspect))
 
 
-def _upright(frame: av.VideoFrame, width: int) -> np.ndarray:
+def upright_frame(frame: av.VideoFrame, width: int) -> np.ndarray:
     """uint8 [H, W, 3] of a decoded frame as players show it: stretched to square pixels, then turned and mirrored.
 
     This is the only place where the geometry of a display is applied. Interlaced video stays interlaced, as in the

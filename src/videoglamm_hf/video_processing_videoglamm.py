@@ -20,9 +20,9 @@ from .clip_sources import open_clip, sample_clip
 from .configuration_videoglamm import AUTO_MAP
 from .errors import InputError
 from .explained_loading import ExplainedLoadingMixin
-from .frame_sampling import SAMPLING_OPTIONS, FrameSampling
+from .frame_sampling import SAMPLING_OPTIONS, FrameSampling, tower_frame_indices
 from .grounding_frames import LazyGroundingFrames
-from .image_streams import grounding_stream, spatial_stream, temporal_stream, tower_frame_indices
+from .image_streams import grounding_stream, spatial_stream, temporal_stream
 from .media_files import holds_file
 from .options import (
     BOOKKEEPING,

@@ -284,7 +284,7 @@ def test_running_out_of_memory_is_explained(tmp_path, monkeypatch):
     def full(*args):
         raise MemoryError
 
-    monkeypatch.setattr(video_decoding, "_upright", full)
+    monkeypatch.setattr(video_decoding, "upright_frame", full)
     with pytest.raises(MediaError, match="memory"):
         read_clip(path)
 

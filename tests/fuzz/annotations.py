@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tests.data.builders import LEFT, RIGHT, plain_rle, rle, sample
+from tests.fuzz import other_tools
 from tests.fuzz.hostile import as_json, changed, near, spoilt_text, value
 from videoglamm_hf.cli import main
 from videoglamm_hf.data import (
@@ -92,6 +93,8 @@ class Annotations:
             self._boxes: 8,
             self._references: 4,
             self._written: 4,
+            other_tools.imported: 20,
+            other_tools.answered: 3,
         }
 
     def case(self, rng: random.Random, folder: Path) -> tuple[str, Callable[[], Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..conversion.defaults import DEFAULT_ALPHA, PUBLISHED_CLIP
 from ..evaluation.choices import BENCHMARKS, OBJECTS
+from ..exchange.choices import DEFAULT_PHRASE, EXPORT_FORMATS, FRAMES_FROM, IMPORT_FORMATS
+from ..exchange.choices import OBJECTS as JOINED_BY
 from ..loading.choices import DTYPES, QUANTIZATIONS
 from ..options import MASK_MODES
 
@@ -47,12 +49,58 @@ def segment(parser: ArgumentParser) -> None:
         "overlay has the size of the video)",
     )
     _quiet(parser)
+    _loading(parser)
+    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
+
+
+def watch(parser: ArgumentParser) -> None:
+    """Asks about what is going on in a camera or stream, and follows what is named, frame by frame.
+
+    The first answer comes after a window of some seconds; what it names is followed from there. Frames that come
+    faster than they can be followed are missed, and counted. Ctrl-C ends it, and what was written stays.
+    """
+    parser.add_argument(
+        "source", help="number of a camera (0), URL of a stream (rtsp://...), - for a pipe, or a file, growing or not"
+    )
+    parser.add_argument("question", help="what to ask")
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for masks.jsonl, overlay.mp4, latest.png (default: none)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    parser.add_argument(
+        "--window", type=float, default=4.0, metavar="SECONDS", help="how much an answer is about (default: 4)"
+    )
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="ask again this often (default: once)")
+    parser.add_argument(
+        "--background", action="store_true", help="ask beside tracking, so that no frame waits for words"
+    )
+    parser.add_argument(
+        "--every-frame", action="store_true", help="miss no frame: the source waits, and a file is read at any speed"
+    )
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="end after so long (default: with the source)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="without a frame for so long, a camera has stopped, and a file has ended (default: 10)",
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    _loading(parser)
+    _quiet(parser)
+
+
+def _loading(parser: Any) -> None:
     parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
     parser.add_argument(
         "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
-    parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
 
 
 def _sampling(parser: Any) -> None:
@@ -201,8 +249,155 @@ def push(parser: ArgumentParser) -> None:
 
 
 def check_data(parser: ArgumentParser) -> None:
-    """Finds what is wrong with training data."""
-    parser.add_argument("file", help="JSONL file, one sample per line")
+    """Finds what is wrong with training data, and says why it matters and what to do.
+
+    Beside what keeps data from being trained on: objects that never appear or cover a few pixels, one phrase for two
+    objects, objects that show only between the frames that the model is asked with, validation videos that are trained
+    on, phrases named far more often than others.
+    """
+    parser.add_argument(
+        "data",
+        help="JSONL file, one sample per line; or a folder with samples.jsonl, or train.jsonl and validation.jsonl",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="the model that will be trained, whose sizes and sampling count (default: those of the published one)",
+    )
+    parser.add_argument("--report", metavar="FILE", help="HTML page to write, with samples to look at")
+    parser.add_argument("--all", action="store_true", help="print every finding, not the first of each kind")
+    _quiet(parser)
+
+
+def import_data(parser: ArgumentParser) -> None:
+    """Brings masks of other tools in as training data.
+
+    Which frame of the video an annotation means is found out, printed, and can be said (docs/own_data.md).
+    """
+    parser.add_argument("source", help="file or folder of annotations")
+    parser.add_argument("--format", choices=IMPORT_FORMATS, default="auto", help="its format (default: found out)")
+    parser.add_argument(
+        "--video",
+        metavar="PATH",
+        help="video file, folder of frames, or folder of videos (default: what lies beside the annotations)",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    parser.add_argument("--copy", action="store_true", help="copy videos into the folder (default: link them)")
+    parser.add_argument(
+        "--split",
+        type=float,
+        metavar="PART",
+        help="part of the videos that goes to validation.jsonl, such as 0.2; the others go to train.jsonl",
+    )
+    words = parser.add_argument_group("how sentences name objects")
+    words.add_argument(
+        "--phrase", default=DEFAULT_PHRASE, metavar="TEXT", help=f"of a label (default: '{DEFAULT_PHRASE}')"
+    )
+    words.add_argument(
+        "--phrases", metavar="FILE", help="CSV with columns label, phrase, and video if wanted, in place of --phrase"
+    )
+    words.add_argument("--ask", action="store_true", help="ask for the phrase of each label on the terminal")
+    frames = parser.add_argument_group("which frames are meant")
+    frames.add_argument(
+        "--frames-from",
+        choices=FRAMES_FROM,
+        default="auto",
+        help="what tells the frame: names of pictures, numbers, or the order (default: names if they fit)",
+    )
+    frames.add_argument(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="number that the annotations give to the first frame of the video (default: found out)",
+    )
+    frames.add_argument(
+        "--frame-step",
+        type=int,
+        metavar="N",
+        help="frames of the video from one number of the annotations to the next (default: as the format says, or 1)",
+    )
+    shapes = parser.add_argument_group("what is an object")
+    shapes.add_argument(
+        "--objects",
+        choices=JOINED_BY,
+        default="auto",
+        help="where no track joins shapes over time: one object for each label, or for each shape (default: for each "
+        "label, if no frame has one twice)",
+    )
+    shapes.add_argument("--boxes-as-masks", action="store_true", help="take boxes for masks (default: leave them out)")
+    _quiet(parser)
+
+
+def export_data(parser: ArgumentParser) -> None:
+    """Writes training data or an answer in the format of another tool."""
+    parser.add_argument("data", help="folder that import-data wrote, JSONL file, or answer.json of segment")
+    parser.add_argument("--format", choices=EXPORT_FORMATS, required=True, help="what to write (docs/own_data.md)")
+    parser.add_argument("--video", metavar="PATH", help="video of an answer (default: the one it names)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
+    _quiet(parser)
+
+
+def tune(parser: ArgumentParser) -> None:
+    """Tunes a model on your own data and measures it before and after.
+
+    It checks the data, holds some videos out, chooses LoRA or QLoRA and a batch that fit the machine, ends when it
+    gets no better, and keeps the best.
+
+    A page compares before and after on the videos held out. The same command again goes on where the last one was
+    ended.
+    """
+    parser.add_argument("data", help="JSONL file or folder, such as import-data writes")
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for the adapter and all that is measured"
+    )
+    parser.add_argument(
+        "--from-edits",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="JSONL file of corrected answers, for the training part too; again for the next one",
+    )
+    parser.add_argument(
+        "--recipe", choices=("paper", "lora", "projectors"), default="paper", help="what trains beside LoRA"
+    )
+    parser.add_argument("--rank", type=int, default=8, metavar="N", help="of LoRA (default: 8)")
+    parser.add_argument("--alpha", type=int, default=16, metavar="N", help="of LoRA (default: 16)")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, metavar="X", help="highest (default: 0.0003)")
+    parser.add_argument(
+        "--epochs",
+        type=float,
+        default=10.0,
+        metavar="N",
+        help="passes over the data at most; it ends earlier when it gets no better (default: 10)",
+    )
+    parser.add_argument("--max-steps", type=int, default=-1, metavar="N", help="in place of --epochs")
+    parser.add_argument(
+        "--quantization",
+        choices=("auto", "none", "nf4"),
+        default="auto",
+        help="nf4 is QLoRA, none LoRA (default: auto, LoRA where it fits)",
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="samples of a step (default: what fits, 4 in all)")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=128,
+        metavar="N",
+        help="longest answer when it is measured (default: 128)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of split, order and new weights (default: 0)"
+    )
+    parser.add_argument(
+        "--report-to", default="none", metavar="NAME", help="tensorboard, trackio, wandb, ... (default: none)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    _quiet(parser)
 
 
 def check_answer(parser: ArgumentParser) -> None:
@@ -325,11 +520,7 @@ def evaluate(parser: ArgumentParser) -> None:
     _judging(parser)
     parser.add_argument("--mask-mode", choices=MASK_MODES, help="how masks are decoded (default: the model's own)")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
-    parser.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
-    parser.add_argument(
-        "--quantization", choices=QUANTIZATIONS, default="none", help="of towers and language model (default: none)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    _loading(parser)
     _quiet(parser)
 
 
@@ -341,6 +532,7 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, convert, verify, export, push, check_data, check_answer, cache_features, memory),
+    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer, tune),
+    *(cache_features, memory),
     *(score, evaluate, compare),
 )

@@ -13,9 +13,9 @@ from transformers.generation.streamers import BaseStreamer
 
 from ..clip import SampledClip
 from ..clip_sources import open_clip, sample_clip
+from ..frame_sampling import tower_frame_indices
 from ..grounded_answer import GroundedAnswer
 from ..grounding_frames import CHUNK_FRAMES
-from ..image_streams import tower_frame_indices
 from ..output_files import check_output, explained_writes, replacing_folder
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.contact_sheet import contact_sheet

@@ -5,9 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 
-from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from transformers.utils import logging
-
 
 def shows_progress(quiet: bool = False) -> bool:
     """Whether progress bars make sense: somebody looks, and has not asked for quiet."""
@@ -28,6 +25,10 @@ def say(words: str, quiet: bool = False) -> None:
 @contextlib.contextmanager
 def library_bars(shown: bool) -> Iterator[None]:
     """Within, the bars of transformers and of downloads are shown or not; afterwards it is as before."""
+    # Imported here: not every command needs them.
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
     of_transformers, of_downloads = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
     if not shown:
         logging.disable_progress_bar()

@@ -1,10 +1,10 @@
 """Words that fit their numbers."""
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun.
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """A number and its noun, and how it is written of several if not with an s.
 
     >>> counted(0, "object"), counted(1, "object"), counted(2, "object")
     ('no objects', '1 object', '2 objects')
     """
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+    return f"{number or 'no'} {noun if number == 1 else several or noun + 's'}"

@@ -6,8 +6,7 @@ from typing import Any
 from ..clip import ArrayClip, SampledClip
 from ..clip_sources import open_clip, read_image, sample_clip
 from ..errors import InputError
-from ..frame_sampling import FrameSampling
-from ..image_streams import tower_frame_indices
+from ..frame_sampling import FrameSampling, tower_frame_indices
 
 
 def read_training_clip(

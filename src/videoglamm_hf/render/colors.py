@@ -30,10 +30,14 @@ def object_colors(n: int) -> list[Color]:
     """
     if n < 0:
         raise InputError(f"the number of colours must not be negative, not {n}")
-    colors = list(_PALETTE[:n])
-    for i in range(len(_PALETTE), n):
-        # Steps of the golden ratio never come near an earlier hue soon; lightness and saturation alternate.
-        hue = (0.28 + 0.618034 * i) % 1
-        red, green, blue = colorsys.hls_to_rgb(hue, (0.42, 0.72, 0.57)[i % 3], (0.9, 0.65)[i % 2])
-        colors.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return colors
+    return [object_color(index) for index in range(n)]
+
+
+def object_color(index: int) -> Color:
+    """The colour of object `index`."""
+    if index < len(_PALETTE):
+        return _PALETTE[index]
+    # Steps of the golden ratio never come near an earlier hue soon; lightness and saturation alternate.
+    hue = (0.28 + 0.618034 * index) % 1
+    red, green, blue = colorsys.hls_to_rgb(hue, (0.42, 0.72, 0.57)[index % 3], (0.9, 0.65)[index % 2])
+    return round(255 * red), round(255 * green), round(255 * blue)

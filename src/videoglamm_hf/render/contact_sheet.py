@@ -24,6 +24,7 @@ def contact_sheet(
     labels: Sequence[str],
     *,
     timestamps: Sequence[float] | None = None,
+    numbers: Sequence[int] | None = None,
     max_tiles: int = 8,
     title: str | None = None,
 ) -> Image.Image:
@@ -34,6 +35,7 @@ def contact_sheet(
         masks: bool [N, T, H, W].
         labels: N phrases.
         timestamps: T times in seconds, shown on the tiles; if None, the numbers of the frames are.
+        numbers: T numbers of the frames; if None, they are counted from 0.
         max_tiles: the most frames to show, at least 1.
         title: text above the frames, such as question and answer; its first line stands out.
 
@@ -54,6 +56,9 @@ def contact_sheet(
     if timestamps is not None and len(timestamps) != len(frames):
         raise InputError(f"there are {len(timestamps)} timestamps for {len(frames)} frames")
 
+    if numbers is not None and len(numbers) != len(frames):
+        raise InputError(f"there are {len(numbers)} numbers for {len(frames)} frames")
+
     positions = np.linspace(0, len(frames) - 1, min(max_tiles, len(frames))).round().astype(int)
     margin, gap = _SHEET_WIDTH // 40, _SHEET_WIDTH // 100
     columns = _columns(len(positions), width / height)
@@ -71,7 +76,8 @@ def contact_sheet(
         picture = overlay_masks(
             resized(frames[position], tile), resized_masks(masks[:, position], tile), colors=colors
         )
-        stamp = f"frame {position}" if timestamps is None else _clock(timestamps[position])
+        number_shown = position if numbers is None else numbers[position]
+        stamp = f"frame {number_shown}" if timestamps is None else _clock(timestamps[position])
         row, column = divmod(number, columns)
         corner = ((inner - grid[0]) // 2 + column * (tile[0] + gap), row * (tile[1] + gap))
         parts[-1].paste(_stamped(picture, stamp), corner)

@@ -123,7 +123,9 @@ def build(seed: int) -> tuple[VideoGlammForGroundedGeneration, VideoGlammProcess
 @torch.no_grad()
 def wake(decoder: nn.Module) -> None:
     """Gives small values to what SAM 2 starts at zero (memory's embeddings, the fuser's scale): it is meant to be
-    loaded, and from scratch memory would stay silent."""
+    loaded, and from scratch memory would stay silent. Clicks get the pixels' encoding of places, as there."""
+    places = decoder.shared_image_embedding.positional_embedding
+    decoder.prompt_encoder.shared_embedding.positional_embedding.data.copy_(places)
     for name, parameter in decoder.named_parameters():
         if not parameter.any() and not name.endswith("bias"):
             if name.endswith("scale"):

@@ -4,7 +4,8 @@
 2. `Language`: the language model answers, and says the prompt codes at [SEG].
 3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
 4. the same through memory, in parts of clips;
-5. and in whole clips, the image encoder frozen.
+5. and in whole clips, the image encoder frozen;
+6. `Clicks`: the same beside clicks, which start a mask or correct what a prompt code found.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
@@ -32,6 +33,7 @@ from videoglamm_hf.pixel_decoder import (
     ObjectMasks,
     decode_first_frame,
     decode_framewise,
+    decode_region,
     decode_tracked_frame,
     encode_frames,
     new_memory_bank,
@@ -301,6 +303,98 @@ class Pixels(nn.Module):
                 bank.append(t, remember(decoder, own, decided, prompted=False))
             losses.append(_mask_loss(decided, targets[:, t], real))
         return torch.stack(losses).mean()
+
+
+class Clicks(Pixels):
+    """The pixel decoder that also follows clicks, its image encoder frozen.
+
+    Half of the masks start from nothing, half from what a code that is not quite right finds; each click lies in the
+    larger of what is missing and what is too much, as in SAM 2's training.
+    """
+
+    # Clicks on a mask, and how much their losses count beside those of words.
+    num_clicks, click_weight = 3, 1.0
+
+    def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
+        super().__init__(model, through_memory=True, frozen_encoder=True)
+
+    def forward(
+        self,
+        frames: torch.Tensor,
+        prompts: torch.Tensor,
+        masks: torch.Tensor,
+        exists: torch.Tensor,
+        low_labels: dict[str, torch.Tensor],
+        middle_labels: dict[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            frames, prompts, masks, exists, low_labels, middle_labels: As for [`Pixels`].
+        """
+        words = super().forward(frames, prompts, masks, exists, low_labels, middle_labels)["loss"]
+        clicks = self._clicked(frames, prompts, masks)
+        return {"loss": words + self.click_weight * clicks, "clicks": clicks.detach()}
+
+    def _clicked(self, frames: torch.Tensor, prompts: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Loss of masks after each click, in every second frame."""
+        decoder, times = self.decoder, range(0, frames.shape[1], 2)
+        with torch.no_grad():
+            pixels = frames[:, times].flatten(0, 1)
+            features = encode_frames(decoder, normalize_grounding_frames(pixels, decoder.image_size, decoder.dtype))
+        # [B, N, T] to objects that can be seen in their frame.
+        wanted = masks[:, :, times].flatten(0, 2)
+        clips, numbers, places = torch.meshgrid(
+            *(torch.arange(size) for size in (*masks.shape[:2], len(times))), indexing="ij"
+        )
+        seen = wanted.flatten(1).any(1).cpu()
+        rows = (clips * len(times) + places).flatten()[seen]
+        own, wanted = features.select(rows), wanted[seen]
+        targets = F.avg_pool2d(wanted.float()[:, None], 2)[:, 0]
+        codes = self.codes.unsure(prompts[clips.flatten()[seen], numbers.flatten()[seen]])
+        with torch.no_grad():
+            start = decode_framewise(decoder, own, codes).logits
+        blind = torch.rand(len(rows), device=start.device) < 0.5
+        found = _enlarged(start, wanted) & ~blind[:, None, None]
+        points, labels, losses = [], [], []
+        for _ in range(self.num_clicks):
+            point, label = draw_clicks(found, wanted)
+            points.append(point)
+            labels.append(label)
+            given = torch.stack(points, 1) * (decoder.image_size / wanted.shape[-1]), torch.stack(labels, 1)
+            for half, previous in ((blind, None), (~blind, start)):
+                if half.any():
+                    chosen = half.nonzero()[:, 0]
+                    before = None if previous is None else previous[chosen]
+                    decided = decode_region(decoder, own.select(chosen), given[0][chosen], given[1][chosen], before)
+                    found[chosen] = _enlarged(decided.logits.detach(), wanted)
+                    real = torch.ones_like(decided.object_scores)
+                    losses.append(_mask_loss(decided, targets[chosen], real) * len(chosen) / len(rows))
+        return torch.stack(losses).sum() / self.num_clicks
+
+
+def draw_clicks(found: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A click for each mask, anywhere in the larger of what is missing and what is too much; anywhere on the object
+    where nothing is wrong.
+
+    Args:
+        found, wanted: bool `[K, H, W]`.
+
+    Returns:
+        `(x, y)`, float32 `[K, 2]`, and 1 on the object or 0 beside it, int64 `[K]`.
+    """
+    missing, surplus = wanted & ~found, found & ~wanted
+    more = missing.sum((1, 2)) >= surplus.sum((1, 2))
+    wrong = torch.where(more[:, None, None], missing, surplus)
+    wrong = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, wanted)
+    places = torch.multinomial(wrong.flatten(1).float(), 1)[:, 0]
+    y, x = places // wanted.shape[-1], places % wanted.shape[-1]
+    labels = wanted[torch.arange(len(wanted), device=wanted.device), y, x].long()
+    return torch.stack([x, y], -1).float(), labels
+
+
+def _enlarged(logits: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Low-resolution logits as masks of a size."""
+    return F.interpolate(logits[:, None], size=like.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
 
 
 class LanguageBatches:

@@ -1,0 +1,161 @@
+"""Masks while frames arrive: when it asks, what it follows, and that nothing grows."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from videoglamm_hf import InputError
+from videoglamm_hf.image_streams import grounding_stream
+from videoglamm_hf.live import LiveSession
+from videoglamm_hf.mask_overlap import mask_iou
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
+from videoglamm_hf.tracking import Tracker, TrackingOptions
+
+FPS = 4.0
+BLACK = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def small():
+    from transformers import AutoModel, AutoProcessor
+
+    model = AutoModel.from_pretrained(TINY_MODEL, dtype=torch.float32).eval()
+    return model, AutoProcessor.from_pretrained(TINY_MODEL)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A clip with a shape that is there all the time, and what to ask."""
+    data = ShapesWorldDataset("held_out", "referring", length=50, config=ShapesWorldConfig(num_frames=16))
+    return next(s for s in map(data.scene, range(50)) if (s.labels == 1).sum((1, 2)).min() > 200)
+
+
+def question_of(scene) -> str:
+    return f"Please segment the {scene.objects[0].colour} {scene.objects[0].shape}."
+
+
+def play(session, video, start=0):
+    return [session.push(frame, (start + i) / FPS) for i, frame in enumerate(video)]
+
+
+def test_nothing_is_asked_before_a_window_is_there(small, scene):
+    session = LiveSession(*small, question_of(scene), window=1.0, max_new_tokens=20)
+    found = play(session, scene.video)
+    assert [len(step.masks) for step in found[:4]] == [0] * 4
+    assert session.answer.frame_index == 4 and session.answer.seconds == 1.0
+    assert [step.frame_index for step in found] == list(range(16))
+    truth = torch.from_numpy(scene.labels == 1)
+    ious = [float(mask_iou(step.masks[0], truth[step.frame_index])) for step in found[4:] if len(step.masks)]
+    assert len(ious) == 12 and np.mean(ious) > 0.7
+    assert session.labels == [f"the {scene.objects[0].colour} {scene.objects[0].shape}"] and session.numbers == [0]
+    assert all(step.object_scores.shape == step.iou_scores.shape == (1,) for step in found[4:])
+
+
+def test_masks_are_those_of_the_tracker(small, scene):
+    """Whoever tracks the frames from the answer on gets the same masks."""
+    model, processor = small
+    session = LiveSession(model, processor, question_of(scene), window=1.0, max_new_tokens=20)
+    asked = []
+    generate = model.generate
+    model.generate = lambda **kwargs: asked.append(generate(**kwargs)) or asked[-1]
+    try:
+        found = play(session, scene.video)
+    finally:
+        model.generate = generate
+    frames = grounding_stream(scene.video[4:], model.pixel_decoder.image_size)
+    size = scene.video.shape[1:3]
+    with torch.no_grad():
+        expected = list(
+            Tracker(model.pixel_decoder, [asked[0].prompt_embeddings[0]], [frames], TrackingOptions()).masks([size])
+        )
+    for step, other in zip(found[4:], expected, strict=True):
+        assert (step.logits - other.logits).abs().max() < 2e-2
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_objects_keep_their_numbers_when_it_asks_again(small, scene, background):
+    session = LiveSession(
+        *small, question_of(scene), window=1.0, ask_every=1.0, background=background, max_new_tokens=20
+    )
+    asked_at = set()
+    for i in range(64):
+        session.push(scene.video[i % 16 if i // 16 % 2 == 0 else 15 - i % 16], i / FPS)
+        while session.is_asking and background and not session._asked.is_done:
+            pass
+        asked_at.add(session.answer and session.answer.frame_index)
+    assert len(asked_at - {None}) >= 10
+    assert session._next_number <= 3 and session.numbers
+
+
+def test_another_question_is_about_something_else(small, scene):
+    session = LiveSession(*small, question_of(scene), window=1.0, max_new_tokens=20)
+    play(session, scene.video[:8])
+    first = session.answer
+    session.ask("Describe the video.")
+    session.push(scene.video[8], 8 / FPS)
+    assert session.answer is not first and len(session.answer.answer.text) > len(first.answer.text)
+    assert len(session.numbers) == len(session.labels) == len(session.answer.numbers)
+
+
+def test_an_answer_without_objects_has_no_masks(small, scene):
+    session = LiveSession(*small, "Is there a navy heart?", window=0.5, max_new_tokens=20)
+    found = play(session, scene.video)
+    if not session.answer.numbers:
+        assert found[-1].masks.shape == (0, *scene.video.shape[1:3])
+
+
+def test_nothing_grows(small, scene):
+    session = LiveSession(*small, question_of(scene), window=1.0, max_new_tokens=20)
+    play(session, np.concatenate([scene.video] * 2))
+
+    def held() -> tuple:
+        banks = [track.bank for track in session._tracks]
+        return len(session._frames), [(len(b.conditioning), len(b.recent), len(b.recent_pointers)) for b in banks]
+
+    before = held()
+    play(session, np.concatenate([scene.video] * 3), start=32)
+    assert held() == before
+
+
+def test_what_asking_raises_is_raised_by_push(small, scene):
+    session = LiveSession(*small, question_of(scene), window=0.5, background=True, mask_mode="sideways")
+    with pytest.raises(InputError, match="sideways"):
+        for i in range(1000):
+            session.push(scene.video[i % 16], i / FPS)
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([("a", 0)], "A frame is str"),
+        ([(np.zeros((4, 4)), 0)], "dtype float64"),
+        ([(np.zeros((8, 8, 3), np.uint8), 1), (np.zeros((8, 8, 3), np.uint8), 1)], "frame 1 appears at 1"),
+        ([(np.zeros((8, 8, 3), np.uint8), float("nan"))], "appears at nan"),
+        (
+            [(np.zeros((8, 8, 3), np.uint8), 0), (np.zeros((9, 8, 3), np.uint8), 1)],
+            "start a new session when the size",
+        ),
+    ],
+)
+def test_frames_that_cannot_be_taken(small, frames, message):
+    session = LiveSession(*small, "What moves?")
+    with pytest.raises(InputError, match=message):
+        for frame, seconds in frames:
+            session.push(frame, seconds)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "window must be"),
+        ({"ask_every": -1}, "ask_every must be"),
+        ({"question": " "}, "give some words"),
+    ],
+)
+def test_options_that_cannot_be_used(small, options, message):
+    with pytest.raises(InputError, match=message):
+        LiveSession(*small, **{"question": "What moves?", **options})
