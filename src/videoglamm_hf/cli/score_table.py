@@ -40,7 +40,7 @@ def _problems(scores: Scores, unanswered: Collection[str]) -> Iterable[str]:
     for what, is_so in (("question", True), ("prediction", False)):
         names = [name for name in scores.failed if (name in unanswered) == is_so]
         if names:
-            problem = "could not be answered" if is_so else "could not be read"
+            problem = "could not be answered" if is_so else "could not be read or used"
             yield f"{counted(len(names), what)} {problem}, scored 0: {_listed(names)}"
             yield scores.failed[names[0]]
     lacking = scores.settings.get("not_judged")
