@@ -258,6 +258,7 @@ def lie(path: Path, shape: tuple[int, ...]) -> None:
         file.write(b"0" * 64)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("kind", [*SPOILED_LOGITS, "none"])
 def test_logits_that_cannot_be_used_score_0(ref_davis, kind):
     path = ref_davis / "logits" / "seq1" / "5.npy"

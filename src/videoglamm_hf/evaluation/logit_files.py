@@ -24,7 +24,8 @@ def read_logits(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not path.is_file():  # a pipe would be waited for
         raise MediaError(f"{path}: is no file that can be read")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(over="ignore"):  # of sizes in a header that lies
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
     except _DAMAGED as error:
         raise MediaError(f"{path}: cannot be read as an array: {error}") from error
     good = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
