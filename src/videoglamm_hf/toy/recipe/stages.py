@@ -315,8 +315,8 @@ class Clicks(Pixels):
     # Clicks on a mask, and how much their losses count beside those of words.
     num_clicks, click_weight = 3, 1.0
 
-    def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
-        super().__init__(model, through_memory=True, frozen_encoder=True)
+    def __init__(self, model: VideoGlammForGroundedGeneration, through_memory: bool) -> None:
+        super().__init__(model, through_memory, frozen_encoder=True)
 
     def forward(
         self,
