@@ -21,11 +21,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from videoglamm_hf import VideoGlammForGroundedGeneration, VideoGlammProcessor
+from videoglamm_hf.frame_sampling import tower_frame_indices
 from videoglamm_hf.image_streams import (
     normalize_grounding_frames,
     spatial_stream,
     temporal_stream,
-    tower_frame_indices,
 )
 from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.pixel_decoder import (
