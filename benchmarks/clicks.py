@@ -2,10 +2,13 @@
 
 The small model that ships, held-out clips of its world. The simulated person looks for the frame with the most wrong
 pixels, and clicks in the middle of the largest wrong patch there: on it if something is missing, beside the object if
-something is too much. Counts, not times: they do not depend on how busy the machine is.
+something is too much; after three clicks in a frame they look at the others, as in SAM 2's own evaluation. Counts, not
+times: they do not depend on how busy the machine is.
 """
 
 import argparse
+from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,15 +22,21 @@ from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
 
 GOOD = 0.95
+# Clicks in a frame, after which the others are looked at.
+IN_A_FRAME = 3
 
 
-def wrong_place(found: np.ndarray, truth: np.ndarray) -> tuple[int, tuple[float, float], int] | None:
+def wrong_place(
+    found: np.ndarray, truth: np.ndarray, done: Collection[int]
+) -> tuple[int, tuple[float, float], int] | None:
     """Frame, `(x, y)` and label of a person's next click; None if nothing is wrong.
 
     Args:
         found, truth: bool `[T, H, W]`.
+        done: Frames in which there were enough clicks.
     """
     wrong = found ^ truth
+    wrong[list(done)] = False
     frame = int(wrong.sum((1, 2)).argmax())
     patches, count = label(wrong[frame])
     if not count:
@@ -47,14 +56,16 @@ def clicked(session: Any, number: int | None, truth: np.ndarray, clicks: int) ->
             return np.zeros_like(truth)
         return session.objects[[one.number for one in session.objects].index(number)].track.masks[0].numpy()
 
-    curve = []
+    curve: list[float] = []
+    seen: Counter[int] = Counter()
     for _ in range(clicks + 1):
         found = masks()
         curve.append(float(mask_iou(found, truth)[shown].mean()))
-        place = wrong_place(found, truth)
+        place = wrong_place(found, truth, [frame for frame, count in seen.items() if count >= IN_A_FRAME])
         if place is None or len(curve) > clicks:
             break
         frame, point, side = place
+        seen[frame] += 1
         if number is None:
             number = session.add(frame, points=point, labels=side)
         else:
@@ -78,7 +89,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             )
             (encoded,) = model.encode_videos(**inputs)
             output = model.generate(**inputs, encoded_videos=[encoded], max_new_tokens=64)
-            truth = truth_of(sample, scene)
+            truth = truth_of(sample)
             if truth is None:
                 continue
             answered = model.edit(output, encoded_videos=[encoded])
@@ -90,15 +101,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def truth_of(sample: dict[str, Any], scene: Any) -> np.ndarray | None:
+def truth_of(sample: dict[str, Any]) -> np.ndarray | None:
     """The masks of what the first [SEG] of the true answer names, bool `[T, H, W]`; None if it shows nowhere."""
-    from videoglamm_hf.data.masks import decode_masks
-
-    tracks = sample.get("masks") or []
-    if not tracks:
-        return None
-    truth = decode_masks(tracks[:1], scene.video.shape[1:3])[0] == 1
-    return truth if truth.any() else None
+    masks = sample.get("masks")
+    truth = np.asarray(masks[0], bool) if masks is not None and len(masks) else None
+    return truth if truth is not None and truth.any() else None
 
 
 def summary(curves: np.ndarray) -> dict[str, Any]:

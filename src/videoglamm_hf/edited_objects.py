@@ -3,7 +3,7 @@
 Shapes: T frames, H x W size of the video, s side of low-resolution masks, C channels of a prompt embedding.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -142,9 +142,12 @@ def decide_again(
         elif not one.corrections:
             prompts, track = {}, original.copy()
         if prompts:
-            said.append(SaidOfObject(one.number, prompts, lambda t, one=one: one.previous(t, side), alone))
+            # Clicks correct the answer; of an object that was added, its mask as it is where nothing else is decided.
+            before = one if one.original is not None or not alone else replace(one, original=one.track)
+            said.append(SaidOfObject(one.number, prompts, lambda t, own=before: own.previous(t, side), alone))
         behind = frozenset() if propagate or one.framewise else one.behind
         found[one.number] = replace(one, track=track, behind=behind)
+    said = _with_masks_to_take_from(decoder, frames, size, said, options)
     for step in retrack(decoder, frames, size, said, options):
         if callback is not None:
             callback(step)
@@ -152,3 +155,29 @@ def decide_again(
         track.masks[:, t] = step.masks
         track.object_scores[t], track.iou_scores[t] = step.object_scores[0], step.iou_scores[0]
     return found
+
+
+def _with_masks_to_take_from(
+    decoder: Sam2VideoModel,
+    frames: Any,
+    size: tuple[int, int],
+    said: Sequence[SaidOfObject],
+    options: TrackingOptions,
+) -> list[SaidOfObject]:
+    """Where a frame only hears what does not belong to an object, and no answer has a mask to take it from, that mask
+    is what follows from the other frames."""
+    known: list[SaidOfObject] = []
+    for one in said:
+        waiting = {
+            t
+            for t, prompt in one.prompts.items()
+            if hasattr(prompt, "only_takes_away") and prompt.only_takes_away and one.previous(t) is None
+        }
+        rest = {t: prompt for t, prompt in one.prompts.items() if t not in waiting}
+        if not waiting or not rest or one.alone:
+            known.append(one)
+            continue
+        steps = retrack(decoder, frames, size, [replace(one, prompts=rest)], options)
+        logits = {step.frame_index: step.logits[0] for step in steps if step.frame_index in waiting}
+        known.append(replace(one, previous=logits.get))
+    return known

@@ -331,3 +331,29 @@ def test_clicks_keep_their_place_in_half_precision(fresh_model):
     """In bfloat16 the encoding of a place would be that of another one."""
     half = fresh_model(dtype=torch.bfloat16).pixel_decoder.prompt_encoder.shared_embedding
     assert half.positional_embedding.dtype == torch.float32
+
+
+def test_what_is_taken_away_is_taken_from_the_mask_there(model, asked):
+    """A click beside an object that was added corrects the mask that follows from its other frames, in any order."""
+    _, _, encoded = asked
+    beside = {"object": 0, "frame": 4, "points": [(50, 40)], "labels": [0]}
+    more = {"object": 0, "frame": 2, "points": [(25, 20)]}
+
+    def edited(*steps):
+        session = model.edit(encoded_videos=[encoded])
+        session.add(1, mask=BRUSH)
+        for step in steps:
+            session.correct(step)
+        return session
+
+    one, other, once = edited([beside], [more]), edited([more], [beside]), edited([more, beside])
+    assert same(one, other) and same(one, once)
+    # Without a mask to take it from, such a click means nothing.
+    alone = model.edit(encoded_videos=[encoded])
+    alone.add(4, points=(50, 40), labels=0)
+    assert not torch.equal(alone.masks[0, 4], one.masks[0, 4])
+    late = model.edit(encoded_videos=[encoded])
+    late.add(1, mask=BRUSH)
+    before = late.masks[0, 4]
+    late.correct([beside], propagate=False)
+    assert mask_iou(late.masks[0, 4], before) > 0 or not before.any()

@@ -38,6 +38,7 @@ from videoglamm_hf.pixel_decoder import (
     encode_frames,
     new_memory_bank,
     remember,
+    start_from_masks,
 )
 from videoglamm_hf.toy.shapes_world import (
     COLOURS,
@@ -319,8 +320,8 @@ class Clicks(Pixels):
         quieter: Whether features are first made quieter (see [`quiet_features`]): once.
     """
 
-    # Clicks on a mask, and the share of masks that start from nothing.
-    num_clicks, blind_rate = 3, 0.6
+    # Clicks on a mask, the share of masks that start from nothing, and that of tracks that start from a mask.
+    num_clicks, blind_rate, given_rate = 3, 0.6, 0.3
 
     def __init__(self, model: VideoGlammForGroundedGeneration, through_memory: bool, quieter: bool = False) -> None:
         if quieter:
@@ -343,6 +344,36 @@ class Clicks(Pixels):
         words = super().forward(frames, prompts, masks, exists, low_labels, middle_labels)["loss"]
         clicks = self._clicked(frames, prompts, masks)
         return {"loss": words + clicks, "clicks": clicks.detach()}
+
+    def _tracked(
+        self,
+        features: FrameFeatures,
+        clips: torch.Tensor,
+        codes: torch.Tensor,
+        targets: torch.Tensor,
+        real: torch.Tensor,
+    ) -> torch.Tensor:
+        """As for [`Pixels`], but some frames are given, as a person corrects them: up to two, or the first."""
+        decoder, num_frames = self.decoder, targets.shape[1]
+        bank, losses = new_memory_bank(decoder), []
+        given = torch.randperm(num_frames - 1)[: int(torch.randint(3, ()))].add(1).tolist()
+        if torch.rand(()) < self.given_rate:
+            given.append(0)
+        for t in given:
+            own = features.select(clips * num_frames + t)
+            bank.condition(t, start_from_masks(decoder, own, (targets[:, t] > 0.5).float())[1])
+        for t in range(num_frames):
+            if t in given:
+                continue
+            own = features.select(clips * num_frames + t)
+            if t == 0:
+                decided = decode_first_frame(decoder, own, codes)
+                bank.condition(0, remember(decoder, own, decided, prompted=True))
+            else:
+                decided = decode_tracked_frame(decoder, own, bank, t)
+                bank.append(t, remember(decoder, own, decided, prompted=False))
+            losses.append(_mask_loss(decided, targets[:, t], real))
+        return torch.stack(losses).mean()
 
     def _clicked(self, frames: torch.Tensor, prompts: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Loss of masks after each click, in every second frame."""
