@@ -169,10 +169,11 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
         ),
         "settling": replace(
             memory,
-            steps=250,
-            learning_rate=1e-3,
+            steps=400,
+            scenes=3,
+            learning_rate=2e-3,
             module=lambda: Clicks(model, through_memory=True),
-            batches=PixelBatches(num_frames=4, num_prompts=5, grids=grids),
+            batches=PixelBatches(num_frames=6, num_prompts=5, grids=grids),
         ),
     }
 

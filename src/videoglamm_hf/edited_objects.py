@@ -3,7 +3,7 @@
 Shapes: T frames, H x W size of the video, s side of low-resolution masks, C channels of a prompt embedding.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,9 +64,10 @@ class EditedObject:
         number: What it is called by, for as long as the session lasts.
         label: What a person reads of it.
         track: Its masks.
-        start: By frame, what it was asked by: a prompt embedding `[C]`, or a mask.
+        start: By frame, what it started from: a prompt embedding `[C]`, or what was said of it first.
         corrections: By frame, what was said of it since.
-        original: The masks that clicks correct: those of the answer; None for an object that was added.
+        original: What followed from the start alone, which clicks correct: the masks of the answer; None of an object
+            that was added and not yet followed through the video.
         framewise: Whether a correction stays in its frame.
         behind: Frames of which something was said that has not been carried to the others yet.
     """
@@ -101,7 +102,7 @@ class EditedObject:
         return EditedObject(self.number, self.label, track, start, {}, track, self.framewise)
 
     def previous(self, frame: int, side: tuple[int, int]) -> torch.Tensor | None:
-        """Logits `[s, s]` that clicks in a frame correct: the answer's, whatever was said since."""
+        """Logits `[s, s]` that clicks in a frame correct: what followed from the start, whatever was said since."""
         if self.original is None:
             return None
         if self.original.logits is not None:
@@ -129,55 +130,48 @@ def decide_again(
     """
     side = tuple(decoder.prompt_encoder.mask_input_size)
     found, said, size = {}, [], (0, 0)
+    # Of objects that are new: what is said of them first is where they start, and what follows is what clicks correct.
+    new: dict[int, torch.Tensor] = {}
     for one in objects:
         size, alone = one.track.masks.size, one.framewise or not propagate
         track = one.track.copy()
-        prompts: dict[int, Any] = dict(one.corrections) if one.framewise else {**one.start, **one.corrections}
         # Of what nothing is said any more, the answer's own masks are left.
         original = one.original or ObjectTrack.empty(len(frames), size)
+        prompts = _prompts(one)
         if alone:
             prompts = {t: prompt for t, prompt in prompts.items() if t in one.behind and t in one.corrections}
             for t in one.behind - set(prompts):
                 track.take(t, original)
         elif not one.corrections:
             prompts, track = {}, original.copy()
+        elif one.original is None:
+            new[one.number] = torch.zeros(len(frames), *side, dtype=torch.float16)
         if prompts:
-            # Clicks correct the answer; of an object that was added, its mask as it is where nothing else is decided.
-            before = one if one.original is not None or not alone else replace(one, original=one.track)
-            said.append(SaidOfObject(one.number, prompts, lambda t, own=before: own.previous(t, side), alone))
+            said.append(SaidOfObject(one.number, prompts, lambda t, own=one: own.previous(t, side), alone))
         behind = frozenset() if propagate or one.framewise else one.behind
         found[one.number] = replace(one, track=track, behind=behind)
-    said = _with_masks_to_take_from(decoder, frames, size, said, options)
     for step in retrack(decoder, frames, size, said, options):
         if callback is not None:
             callback(step)
-        track, t = found[step.sequence_index].track, step.frame_index
+        number, t = step.sequence_index, step.frame_index
+        track = found[number].track
         track.masks[:, t] = step.masks
         track.object_scores[t], track.iou_scores[t] = step.object_scores[0], step.iou_scores[0]
+        if number in new:
+            new[number][t] = step.logits[0].to("cpu", torch.float16)
+    for number, logits in new.items():
+        one = found[number]
+        original = replace(one.track, logits=logits)
+        found[number] = replace(one, start=one.corrections, corrections={}, original=original)
     return found
 
 
-def _with_masks_to_take_from(
-    decoder: Sam2VideoModel,
-    frames: Any,
-    size: tuple[int, int],
-    said: Sequence[SaidOfObject],
-    options: TrackingOptions,
-) -> list[SaidOfObject]:
-    """Where a frame only hears what does not belong to an object, and no answer has a mask to take it from, that mask
-    is what follows from the other frames."""
-    known: list[SaidOfObject] = []
-    for one in said:
-        waiting = {
-            t
-            for t, prompt in one.prompts.items()
-            if hasattr(prompt, "only_takes_away") and prompt.only_takes_away and one.previous(t) is None
-        }
-        rest = {t: prompt for t, prompt in one.prompts.items() if t not in waiting}
-        if not waiting or not rest or one.alone:
-            known.append(one)
-            continue
-        steps = retrack(decoder, frames, size, [replace(one, prompts=rest)], options)
-        logits = {step.frame_index: step.logits[0] for step in steps if step.frame_index in waiting}
-        known.append(replace(one, previous=logits.get))
-    return known
+def _prompts(one: EditedObject) -> dict[int, Any]:
+    """By frame, what decides it: what was said since, behind the clicks that the object started from."""
+    if one.framewise:
+        return dict(one.corrections)
+    prompts: dict[int, Any] = {**one.start, **one.corrections}
+    for t in set(one.start) & set(one.corrections):
+        if not torch.is_tensor(one.start[t]):
+            prompts[t] = one.start[t].with_more(one.corrections[t])
+    return prompts

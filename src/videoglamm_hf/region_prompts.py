@@ -53,11 +53,6 @@ class RegionPrompt:
         """Whether the object's mask itself is given, be it empty."""
         return self.mask is not None or self.absent
 
-    @property
-    def only_takes_away(self) -> bool:
-        """Whether all that is said is what does not belong to the object: a mask is needed that this is taken from."""
-        return not self.is_mask and self.box is None and POSITIVE not in self.labels
-
     def mask_in(self, size: tuple[int, int], side: int) -> torch.Tensor:
         """The mask that is given as SAM 2's processor hands it on: float32 `[side, side]` of 0 and 1."""
         mask = torch.zeros(size) if self.mask is None else self.mask.float()

@@ -8,6 +8,9 @@ from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
 from videoglamm_hf.mask_overlap import mask_iou
+from videoglamm_hf.region_prompts import region_prompt
+from videoglamm_hf.retracking import SaidOfObject, retrack
+from videoglamm_hf.tracking import TrackingOptions
 
 SIZE, NUM_FRAMES = (48, 64), 6
 BRUSH = np.zeros(SIZE, bool)
@@ -333,27 +336,47 @@ def test_clicks_keep_their_place_in_half_precision(fresh_model):
     assert half.positional_embedding.dtype == torch.float32
 
 
-def test_what_is_taken_away_is_taken_from_the_mask_there(model, asked):
-    """A click beside an object that was added corrects the mask that follows from its other frames, in any order."""
+def test_an_added_object_is_corrected_like_any_other(model, asked):
+    """Clicks correct what followed from the frames it started from, in any order."""
     _, _, encoded = asked
     beside = {"object": 0, "frame": 4, "points": [(50, 40)], "labels": [0]}
-    more = {"object": 0, "frame": 2, "points": [(25, 20)]}
+    more = {"object": 0, "frame": 1, "points": [(25, 20)]}
 
     def edited(*steps):
         session = model.edit(encoded_videos=[encoded])
-        session.add(1, mask=BRUSH)
+        session.add(1, points=[(20, 30), (22, 31)])
         for step in steps:
             session.correct(step)
         return session
 
-    one, other, once = edited([beside], [more]), edited([more], [beside]), edited([more, beside])
-    assert same(one, other) and same(one, once)
-    # Without a mask to take it from, such a click means nothing.
+    start, one = edited(), edited([beside], [more])
+    assert same(one, edited([more], [beside])) and same(one, edited([more, beside]))
+    # What is not there cannot be taken from: a click beside an object corrects its mask there.
     alone = model.edit(encoded_videos=[encoded])
     alone.add(4, points=(50, 40), labels=0)
     assert not torch.equal(alone.masks[0, 4], one.masks[0, 4])
-    late = model.edit(encoded_videos=[encoded])
-    late.add(1, mask=BRUSH)
-    before = late.masks[0, 4]
-    late.correct([beside], propagate=False)
-    assert mask_iou(late.masks[0, 4], before) > 0 or not before.any()
+    one.forget(0, 4)
+    one.forget(0, 1)
+    assert same(one, start)
+
+
+def test_frames_said_of_before_it_is_followed_all_start_it(model, asked):
+    """As in SAM 2: what is said of several frames before the first propagation are prompts, not corrections."""
+    _, _, encoded = asked
+    first, second = {"points": [(20, 30)]}, {"points": [(50, 40), (10, 10)], "labels": [1, 0]}
+
+    def started(a, b):
+        session = model.edit(encoded_videos=[encoded])
+        session.add(a[0], **a[1], propagate=False)
+        session.correct([{"object": 0, "frame": b[0], **b[1]}], propagate=False)
+        session.propagate()
+        return session
+
+    one = started((1, first), (4, second))
+    assert same(one, started((4, second), (1, first)))
+    assert sorted(one.objects[0].start) == [1, 4] and not one.objects[0].corrections
+    prompts = {t: region_prompt(SIZE, "", **own) for t, own in ((1, first), (4, second))}
+    said = SaidOfObject(0, prompts, lambda t: None)
+    with torch.no_grad():
+        steps = list(retrack(model.pixel_decoder, encoded.frame_features, SIZE, [said], TrackingOptions()))
+    assert all(torch.equal(step.masks[0], one.masks[0, step.frame_index]) for step in steps)

@@ -5,7 +5,8 @@
 3. `Pixels`: the pixel decoder finds what a prompt code names, in single frames;
 4. the same through memory, in parts of clips;
 5. and in whole clips, the image encoder frozen;
-6. `Clicks`: the same beside clicks, which start a mask or correct what a prompt code found.
+6. `Clicks`: single frames with clicks, which start a mask or correct what a prompt code found;
+7. and these through memory, some frames given as a person corrects them.
 
 Shapes: B clips, T frames of a clip, N prompts of a clip, S side of a frame, K (prompt, frame) pairs, m candidate
 masks of a pair, s side of low-resolution masks, L tokens.
