@@ -112,6 +112,9 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
             if hasattr(layer, "support_avx512bf16_for_cpu"):
                 # bitsandbytes would rearrange 4-bit weights for the CPU in place: no gradients, and not wholly undone.
                 layer.support_avx512bf16_for_cpu = False
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if source is not None:
+            model.load_calibration(source, **kwargs)
         return loaded
 
     def _unquantized(self) -> set[str]:
