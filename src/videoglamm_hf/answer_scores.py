@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 # By name: what `object_features` and `sentence_features` give, in their order.
-OBJECT_FEATURES = ("predicted_iou", "least_predicted_iou", "object_score", "share_of_frames", "words")
+OBJECT_FEATURES = ("predicted_iou", "object_score", "share_of_frames", "words")
 SENTENCE_FEATURES = ("named", "words", "object_score", "predicted_iou")
 # Logits beyond tell no more.
 _LIMIT = 8.0
@@ -26,7 +26,7 @@ def object_features(object_scores: Any, iou_scores: Any, word_log_probs: Any) ->
         word_log_probs: float `[N]`, of the least likely of the words that lead to it, see [`least_word_log_probs`].
 
     Returns:
-        float64 `[N, 5]`: `OBJECT_FEATURES`. Of an object that is in no frame predicted IoUs are the least there are,
+        float64 `[N, 4]`: `OBJECT_FEATURES`. Of an object that is in no frame the predicted IoU is the least there is,
         and the object score is that of the frame that comes nearest.
     """
     scores, ious = (torch.as_tensor(own).double() for own in (object_scores, iou_scores))
@@ -35,21 +35,20 @@ def object_features(object_scores: Any, iou_scores: Any, word_log_probs: Any) ->
     nowhere = torch.full(found.shape, -_LIMIT, dtype=torch.float64)
     count = there.sum(-1).clamp(min=1)
     mean_iou = _logit((ious * there).sum(-1) / count)
-    least_iou = _logit(ious.masked_fill(~there, 1.0).amin(-1)) if ious.shape[-1] else nowhere
     best = scores.amax(-1) if scores.shape[-1] else nowhere
     score = torch.where(found, (scores * there).sum(-1) / count, best).clamp(-_LIMIT, _LIMIT)
     # Of the frames that it is said not to be in: one that comes and goes is often one that was lost.
     share = _logit(there.double().mean(-1)) if scores.shape[-1] else nowhere
-    mean_iou, least_iou = (torch.where(found, own, nowhere) for own in (mean_iou, least_iou))
+    mean_iou = torch.where(found, mean_iou, nowhere)
     words = _log_odds(torch.as_tensor(word_log_probs).double())
-    return torch.stack([mean_iou, least_iou, score, share, words], dim=-1)
+    return torch.stack([mean_iou, score, share, words], dim=-1)
 
 
 def sentence_features(objects: torch.Tensor, word_log_prob: float) -> torch.Tensor:
     """Of a whole answer: whether what was asked about is there at all.
 
     Args:
-        objects: float64 `[N, 5]`, what [`object_features`] gave.
+        objects: float64 `[N, 4]`, what [`object_features`] gave.
         word_log_prob: Of the least likely word of the answer.
 
     Returns:

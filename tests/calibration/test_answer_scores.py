@@ -55,9 +55,9 @@ def test_what_they_are():
     iou_scores = torch.tensor([[0.8, 0.6, 0.1, 0.1], [0.9, 0.9, 0.9, 0.9]])
     words = torch.tensor([math.log(0.9), math.log(0.5)])
     first, nowhere = object_features(object_scores, iou_scores, words).tolist()
-    assert first == pytest.approx([math.log(0.7 / 0.3), math.log(0.6 / 0.4), 2.0, 0.0, math.log(9)], abs=1e-5)
+    assert first == pytest.approx([math.log(0.7 / 0.3), 2.0, 0.0, math.log(9)], abs=1e-5)
     # In no frame: what nearly was one, and no predicted IoU.
-    assert nowhere == pytest.approx([-8, -8, -0.5, -8, 0], abs=1e-5)
+    assert nowhere == pytest.approx([-8, -0.5, -8, 0], abs=1e-5)
     assert mean_predicted_iou(object_scores[0], iou_scores[0]) == pytest.approx(0.7)
     assert mean_predicted_iou(object_scores[1], iou_scores[1]) == 0
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from videoglamm_hf.calibration.asking import Observations, Observed
-from videoglamm_hf.calibration.calibrate import fit_all
+from videoglamm_hf.calibration.calibrating import fit_all
 from videoglamm_hf.calibration.fitting import fit_logistic, held_out_predictions, predicted
 from videoglamm_hf.calibration.measuring import abstaining, brier_score, calibration_error, ranking, reliability
 from videoglamm_hf.errors import InputError
@@ -79,9 +79,9 @@ def seen(right: list[bool], videos: int = 10) -> Observed:
     observed = Observed.of(["video"])
     observed.questions = len(right)
     for number, own in enumerate(right):
-        features = (stream.normal(0, 1, 5) + own).tolist()
+        features = (stream.normal(0, 1, 4) + own).tolist()
         observed.objects["video"].add(features, 0.9, own, f"clip{number % videos}", "x")
-        observed.sentences["video"].add(features[:4], 0.9, True, f"clip{number % videos}", "x")
+        observed.sentences["video"].add(features, 0.9, True, f"clip{number % videos}", "x")
     return observed
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from ..startup.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from ..calibration_file import Calibration, read_calibration
-    from .calibrate import CalibrationResult, calibrate
+    from .calibrating import CalibrationResult, calibrate
     from .report import write_calibration_report
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__)

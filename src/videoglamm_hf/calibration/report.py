@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from ..output_files import explained_writes, replacing_file
-from .calibrate import CalibrationResult
+from .calibrating import CalibrationResult
 from .diagram import reliability_diagram
 from .measuring import THRESHOLDS
 from .table import HEADERS, figure_rows

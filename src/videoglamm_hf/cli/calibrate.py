@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..calibration.calibrate import CalibrationResult, calibrate
+from ..calibration.calibrating import CalibrationResult, calibrate
 from ..calibration.table import HEADERS, figure_rows
 from ..options import MASK_MODES
 from .model_choice import model_or_small

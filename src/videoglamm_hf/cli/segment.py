@@ -143,7 +143,7 @@ def _sureness(answer: GroundedAnswer) -> list[str]:
         sure = zip(answer.labels, answer.probabilities.tolist(), strict=True)
         found.append("sure of the mask: " + ", ".join(f"{label} {percent(own)}" for label, own in sure))
     if answer.presence_probability is not None:
-        found.append(f"there at all: {percent(answer.presence_probability)}")
+        found.append(f"sure that it is there at all: {percent(answer.presence_probability)}")
     return found
 
 

@@ -23,6 +23,7 @@ from ..options import MASK_MODES
 from .asking import Observations, Observed, ask_all
 from .fitting import fit_logistic, held_out_predictions
 from .measuring import abstaining, figures
+from .table import parts_of
 
 # From which IoU with the truth on a mask is right.
 RIGHT_IOU = 0.5
@@ -149,18 +150,17 @@ def fit_all(observed: Observed, weights: dict[str, str], data: str) -> tuple[Cal
             continue
         objects, own = _fitted(seen, OBJECT_FEATURES)
         measured[mode] = {"objects": own}
-        notes += _few(own, "object", mode)
         seen = observed.sentences[mode]
         problem, sentences = _problem(seen, "sentence"), None
         if problem is None:
             sentences, measured[mode]["sentences"] = _fitted(seen, SENTENCE_FEATURES)
-            notes += _few(measured[mode]["sentences"], "sentence", mode)
         else:
             notes.append(f"sentences, {mode}: {problem}; so nothing is said of whether an object is there at all")
         modes[mode] = ModeCalibration(objects, sentences)
     if not modes:
         raise InputError(f"{data} cannot calibrate the model: {next(iter(problems.values()))}.")
     notes += [f"objects, {mode}: {problem}; so this mask mode is left out" for mode, problem in problems.items()]
+    notes += [*_few(measured), *_no_better(measured)]
     about = {"data": data, "questions": observed.questions, "failed": len(observed.failed), **measured}
     return Calibration(weights, modes, RIGHT_IOU, about, __version__), notes
 
@@ -202,15 +202,28 @@ def _problem(seen: Observations, noun: str) -> str | None:
     )
 
 
-def _few(own: dict[str, Any], noun: str, mode: str) -> list[str]:
+def _few(measured: dict[str, Any]) -> list[str]:
     """Says it if figures are rough."""
-    count, least = own["count"], min(own["right"], own["count"] - own["right"])
-    if count >= ENOUGH and least >= ENOUGH_OF_A_KIND:
-        return []
-    kind = f"{least} of the rarer kind"
+    notes = []
+    for noun in ("objects", "sentences"):
+        own = [mode[noun] for mode in measured.values() if noun in mode]
+        count = min((one["count"] for one in own), default=ENOUGH)
+        rarer = min((min(one["right"], one["count"] - one["right"]) for one in own), default=ENOUGH_OF_A_KIND)
+        if count < ENOUGH or rarer < ENOUGH_OF_A_KIND:
+            notes.append(
+                f"{count} {noun} with {rarer} of the rarer kind are few, so that figures and probabilities are rough; "
+                f"{ENOUGH} with {ENOUGH_OF_A_KIND} are enough"
+            )
+    return notes
+
+
+def _no_better(measured: dict[str, Any]) -> list[str]:
+    """Says it where what was learned is no better than the untuned score."""
     return [
-        f"{noun}s, {mode}: {count} with {kind} are few: figures are rough (from {ENOUGH} with {ENOUGH_OF_A_KIND} on "
-        "they are not)"
+        f"{name}: calibrated probabilities are no better than the model's own score (Brier score "
+        f"{own['after']['brier_score']:.3f}, before {own['before']['brier_score']:.3f}); more data are needed"
+        for name, own in parts_of(measured)
+        if own["after"]["brier_score"] >= own["before"]["brier_score"]
     ]
 
 
