@@ -13,6 +13,7 @@ from .answer_scores import least_word_log_probs, object_features, sentence_featu
 from .calibration_file import CALIBRATION_FILE, Calibration, ModeCalibration, read_calibration, write_calibration
 from .errors import CheckpointError
 from .fingerprints import weight_fingerprints
+from .placement import several_processes
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +157,11 @@ class CalibrationMixin:
         return found
 
     def _log_probs(self, states: Sequence[torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+        # Sharded weights are gathered by all processes as often as by any.
+        step = max(len(states), 1) if several_processes() else _POSITIONS
         parts = []
-        for start in range(0, len(states), _POSITIONS):
-            logits = self.lm_head(torch.stack(list(states[start : start + _POSITIONS]))).float()
-            own = tokens[start : start + _POSITIONS, None].to(logits.device)
+        for start in range(0, len(states), step):
+            logits = self.lm_head(torch.stack(list(states[start : start + step]))).float()
+            own = tokens[start : start + step, None].to(logits.device)
             parts.append(logits.log_softmax(-1).gather(-1, own)[:, 0])
         return torch.cat(parts).cpu() if parts else torch.zeros(0)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
@@ -29,6 +28,7 @@ from .generation_videoglamm import GroundedGenerationMixin
 from .mask_collection import collect_masks
 from .mask_training import MaskLosses, mask_losses
 from .pixel_decoder import VideoGlammPixelDecoder
+from .placement import several_processes
 from .short_repr import short_repr
 from .tracking import Tracker
 from .transformers_versions import CACHE
@@ -207,7 +207,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         if labels is not None:
             check_labels(labels, input_ids, inputs_embeds, self.lm_head.weight.is_meta)
         # A loss is computed by all processes together.
-        blank_passes = labels is not None and _several_processes()
+        blank_passes = labels is not None and several_processes()
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -334,11 +334,6 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         if sample_index is not None:
             counts = counts.new_zeros(num_samples).index_add(0, sample_index, counts)
         return list(embeddings.split(counts.tolist()))
-
-
-def _several_processes() -> bool:
-    """Whether this is one of several processes that compute together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _unpackable_layers(model: nn.Module) -> list[str]:

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessorList, pipeline
 
 from tests.calibration.made import calibration_of
 from tests.conftest import SEG_TOKEN_ID, force_seg, load_model
@@ -16,6 +16,7 @@ from videoglamm_hf.calibration_file import read_calibration, write_calibration
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.fingerprints import weight_fingerprints
 from videoglamm_hf.grounded_answer import GroundedAnswer, Phrase
+from videoglamm_hf.hub.push_plan import plan_push
 from videoglamm_hf.options import MASK_MODES
 from videoglamm_hf.packed_masks import PackedMasks
 
@@ -188,3 +189,19 @@ def test_a_file_written_by_hand_reads_back(tmp_path, model):
     write_calibration(made, tmp_path / "calibration.json")
     assert json.loads((tmp_path / "calibration.json").read_text())["weights"] == weight_fingerprints(model)
     assert model.config.seg_token_id == SEG_TOKEN_ID
+
+
+def test_pipelines_hand_it_on(calibrated, processor):
+    pipe = pipeline("video-text-to-text", model=calibrated, processor=processor)
+    (record,) = pipe(VIDEO, "What moves?", max_new_tokens=3)
+    assert len(record["probabilities"]) == len(record["masks"]) and 0 < record["presence_probability"] < 1
+    calibrated.calibration = None
+    assert "probabilities" not in pipe(VIDEO, "What moves?", max_new_tokens=3)[0]
+
+
+def test_it_is_pushed_with_the_model(fresh_model, processor, tmp_path):
+    model = fresh_model()
+    model.calibration = calibration_of(model)
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "model")
+    assert "calibration.json" in {file.path for file in plan_push(tmp_path / "model", "someone/tiny").files}
