@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from results_file import RESULTS, replace_section
-from videoglamm_hf.calibration import CalibrationResult, calibrate, write_calibration_report
+from videoglamm_hf.calibration import calibrate, write_calibration_report
 from videoglamm_hf.calibration.diagram import reliability_diagram
 from videoglamm_hf.calibration.table import figure_rows
 from videoglamm_hf.data import write_jsonl
@@ -56,9 +56,9 @@ def samples(folder: Path, clips: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def results(found: CalibrationResult, clips: int) -> list[str]:
+def results(measured: dict[str, Any], clips: int) -> list[str]:
     """The lines of RESULTS.md."""
-    questions = found.calibration.measured["questions"]
+    questions = measured["questions"]
     lines = [
         f"2026-11-29, two busy CPU cores (counts do not depend on speed): {questions} questions about as many "
         f"held-out clips, {clips} of each of {len(KINDS) - 1} kinds and {TIMES['absent'] * clips} about what is not "
@@ -66,14 +66,14 @@ def results(found: CalibrationResult, clips: int) -> list[str]:
         "their objects', 0 without objects); *after* is of five fits, each measured on clips that it had not seen. "
         "*Ranking*: how often something right is surer than something wrong.",
         "",
-        "| what | right | calibration error before | after | Brier score before | after | ranking before | after |",
+        "| what | true | calibration error before | after | Brier score before | after | ranking before | after |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {' | '.join(row)} |" for row in figure_rows(found.calibration.measured)]
+    lines += [f"| {' | '.join(row)} |" for row in figure_rows(measured)]
     lines += ["", "What `--abstain` leaves, with the same probabilities:", ""]
     lines += ["| masks | all | 0.5 | 0.7 | 0.9 |", "|---|---|---|---|---|"]
-    for mode in found.calibration.mask_modes:
-        own = found.calibration.measured[mode]["objects"]
+    for mode in (mode for mode, own in measured.items() if isinstance(own, dict)):
+        own = measured[mode]["objects"]
         cells = [f"{own['right']} of {own['count']} right"]
         cells += [f"{at['right']} of {at['kept']} right" for at in own["abstain"]]
         lines.append(f"| {mode} | {' | '.join(cells)} |")
@@ -97,12 +97,12 @@ def main() -> None:
         found = calibrate(folder, options.model, output=output, device="cpu", progress=True)
         write_calibration_report(folder / "page.html", found)
     measured = found.calibration.measured
-    print("\n".join(["", *results(found, options.clips), "", *found.notes]))
+    print("\n".join(["", *results(measured, options.clips), "", *found.notes]))
     if options.json is not None:
         options.json.write_text(json.dumps(measured, indent=1) + "\n")
     if options.write_results:
         reliability_diagram(measured).save(RESULTS.parent / "results" / "calibration.png")
-        replace_section("calibration", results(found, options.clips))
+        replace_section("calibration", results(measured, options.clips))
 
 
 if __name__ == "__main__":

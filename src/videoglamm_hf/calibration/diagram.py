@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..render.colors import BACKGROUND, MUTED, TEXT
 from ..render.text import drawable
-from .table import parts_of
+from .table import parts_of, share_of
 
 _SIDE, _HISTOGRAM, _MARGIN, _TITLE = 360, 70, 56, 64
 _COLUMNS = 2
@@ -49,7 +49,7 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], name: str, own: d
     title, small = ImageFont.load_default(20), ImageFont.load_default(14)
     draw.text((left, top - 44), drawable(name), font=title, fill=TEXT, anchor="lm")
     errors = [f"{own[side]['calibration_error']:.3f}" for side in ("before", "after")]
-    words = f"calibration error {errors[0]}, then {errors[1]}; {own['right']} of {own['count']} right"
+    words = f"calibration error {errors[0]}, then {errors[1]}; {share_of(name, own)}"
     draw.text((left, top - 20), words, font=small, fill=MUTED, anchor="lm")
     for tenth in range(0, 11, 2):
         x, y = left + _SIDE * tenth / 10, bottom - _SIDE * tenth / 10
@@ -64,12 +64,14 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], name: str, own: d
         dots = [(left + _SIDE * b["predicted"], bottom - _SIDE * b["observed"]) for b in bins]
         if len(dots) > 1:
             draw.line(dots, fill=color, width=2)
-        for x, y in dots:
-            box = (x - 6, y - 6, x + 6, y + 6)
+        for (x, y), b in zip(dots, bins, strict=True):
+            # The more there are in a bin, the larger its dot.
+            r = 3 + 6 * (b["count"] / most) ** 0.5
+            box = (x - r, y - r, x + r, y + r)
             if round_dots:
                 draw.ellipse(box, fill=color)
             else:
-                draw.rectangle(box, fill=BACKGROUND, outline=color, width=3)
+                draw.rectangle(box, fill=BACKGROUND, outline=color, width=2)
         base = bottom + _HISTOGRAM
         for tenth, b in enumerate(own[side]["bins"]):
             if b:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 HEADERS = (
-    *("what", "right", "calibration error before", "after"),
+    *("what", "true", "calibration error before", "after"),
     *("Brier score before", "after", "ranking before", "after"),
 )
 
@@ -16,11 +16,16 @@ def parts_of(measured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from ((f"{noun}, {mode}", own[noun]) for noun in ("objects", "sentences") if noun in own)
 
 
+def share_of(name: str, own: dict[str, Any]) -> str:
+    """How many are right, or of sentences how many are about something that is there."""
+    return f"{own['right']} of {own['count']} {'there' if name.startswith('sentences') else 'right'}"
+
+
 def figure_rows(measured: dict[str, Any]) -> list[tuple[str, ...]]:
     """A row of `HEADERS` for each of [`parts_of`]."""
     rows = []
     for name, own in parts_of(measured):
-        cells = [name, f"{own['right']} of {own['count']}"]
+        cells = [name, share_of(name, own)]
         for figure in ("calibration_error", "brier_score", "ranking"):
             cells += [_number(own[side][figure]) for side in ("before", "after")]
         rows.append(tuple(cells))
