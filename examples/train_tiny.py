@@ -2,8 +2,8 @@
 
     python examples/train_tiny.py --output tiny-model
 
-Five stages, each a plain `Trainer` run (`videoglamm_hf.toy.recipe.stages`), in two chains: what is where, then
-language; masks from prompt codes, then memory, then whole clips.
+Seven stages, each a plain `Trainer` run (`videoglamm_hf.toy.recipe.stages`), in two chains: what is where, then
+language; masks from prompt codes, then memory, then whole clips, then clicks, and these through memory.
 
 Started again with the same `--output` it goes on where it was stopped. With `--steps 0.01` it is over in minutes and
 shows that everything runs.
@@ -41,6 +41,7 @@ from videoglamm_hf.toy.recipe.muon import Muon
 from videoglamm_hf.toy.recipe.stages import (
     GREY_RATE,
     SCENE_KINDS,
+    Clicks,
     Language,
     LanguageBatches,
     PixelBatches,
@@ -77,7 +78,7 @@ WEIGHTS = "weights.safetensors"
 
 # What a stage's name stands for, and which of them wait for each other: the codes at [SEG] are fixed beforehand, so
 # the language model learns to say what the pixel decoder learns to find, and neither waits for the other.
-CHAINS = (("pixels", "memory", "clips"), ("towers", "language"))
+CHAINS = (("pixels", "memory", "clips", "clicks", "settling"), ("towers", "language"))
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,21 @@ def stages(model: Any, processor: Any) -> dict[str, Stage]:
             learning_rate=3e-3,
             module=lambda: Pixels(model, through_memory=True, frozen_encoder=True),
             batches=PixelBatches(num_frames=CLIPS.num_frames, num_prompts=5, grids=grids),
+        ),
+        "clicks": replace(
+            memory,
+            steps=2500,
+            scenes=12,
+            world=SHORT,
+            module=lambda: Clicks(model, through_memory=False, quieter=True),
+            batches=PixelBatches(num_frames=1, num_prompts=6, grids=grids),
+        ),
+        "settling": replace(
+            memory,
+            steps=250,
+            learning_rate=1e-3,
+            module=lambda: Clicks(model, through_memory=True),
+            batches=PixelBatches(num_frames=4, num_prompts=5, grids=grids),
         ),
     }
 

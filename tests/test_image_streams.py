@@ -6,13 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from videoglamm_hf.frame_sampling import tower_frame_indices
 from videoglamm_hf.image_streams import (
     grounding_stream,
     normalize_grounding_frames,
     opencv_resize_bilinear,
     spatial_stream,
     temporal_stream,
-    tower_frame_indices,
 )
 
 # What cv2.resize (OpenCV 4.10, INTER_LINEAR) makes of (37 i + 11) mod 256.

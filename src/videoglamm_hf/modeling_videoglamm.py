@@ -106,13 +106,15 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     @classmethod
     @functools.wraps(VideoGlammPreTrainedModel.from_pretrained)
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        # Of an adapter the Auto classes hand on the model that it belongs to, and where the adapter is.
+        source = (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") or source
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for layer in model.modules():
             if hasattr(layer, "support_avx512bf16_for_cpu"):
                 # bitsandbytes would rearrange 4-bit weights for the CPU in place: no gradients, and not wholly undone.
                 layer.support_avx512bf16_for_cpu = False
-        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
         if source is not None:
             model.load_calibration(source, **kwargs)
         return loaded

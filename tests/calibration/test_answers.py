@@ -11,6 +11,7 @@ from transformers import LogitsProcessorList, pipeline
 
 from tests.calibration.made import calibration_of
 from tests.conftest import SEG_TOKEN_ID, force_seg, load_model
+from tests.hub.processes import save_adapter
 from tests.tiny_checkpoint import frames
 from videoglamm_hf.calibration_file import read_calibration, write_calibration
 from videoglamm_hf.errors import InputError
@@ -205,3 +206,19 @@ def test_it_is_pushed_with_the_model(fresh_model, processor, tmp_path):
     for part in (model, processor):
         part.save_pretrained(tmp_path / "model")
     assert "calibration.json" in {file.path for file in plan_push(tmp_path / "model", "someone/tiny").files}
+
+
+def test_an_adapter_has_its_own(light_tiny, tmp_path, caplog):
+    base = tmp_path / "base"
+    model = load_model(light_tiny)
+    model.calibration = calibration_of(model)
+    model.save_pretrained(base)
+    save_adapter(base, tmp_path / "adapter")
+    # Not that of the model below it.
+    adapted = load_model(tmp_path / "adapter")
+    assert adapted.calibration is None
+    write_calibration(made := calibration_of(adapted), tmp_path / "adapter" / "calibration.json")
+    assert made.weights["language_model"] != model.calibration.weights["language_model"]
+    again = load_model(tmp_path / "adapter")
+    assert again.calibration == made and again.calibration_for() == (made.mask_modes["video"], None)
+    assert not [record for record in caplog.records if "calibration" in record.getMessage()]

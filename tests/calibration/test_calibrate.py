@@ -135,6 +135,8 @@ def test_data_with_errors_are_refused_before_anything_is_asked(tmp_path, capsys)
     assert cli.main(["calibrate", str(data), "--output", str(output)]) == 1
     error = capsys.readouterr().err
     assert "validation.jsonl:4" in error and "check-data" in error and not output.exists()
+    assert cli.main(["calibrate", str(data)]) == 1
+    assert "--output" in capsys.readouterr().err
     for place in (tmp_path / "none", tmp_path):
         assert cli.main(["calibrate", str(place), "--output", str(output)]) == 1
         assert "jsonl" in capsys.readouterr().err.lower()

@@ -11,6 +11,8 @@ from .table import parts_of, share_of
 _SIDE, _HISTOGRAM, _MARGIN, _TITLE = 360, 70, 56, 64
 _COLUMNS = 2
 _GRID = (70, 70, 78)
+# Bins with fewer are drawn, but not joined: their share is chance.
+_FEW = 5
 # Before and after, told apart by shape, too.
 _BEFORE, _AFTER = (240, 160, 70), (90, 200, 250)
 
@@ -62,8 +64,9 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], name: str, own: d
     for side, color, round_dots in (("before", _BEFORE, False), ("after", _AFTER, True)):
         bins = [b for b in own[side]["bins"] if b]
         dots = [(left + _SIDE * b["predicted"], bottom - _SIDE * b["observed"]) for b in bins]
-        if len(dots) > 1:
-            draw.line(dots, fill=color, width=2)
+        joined = [dot for dot, b in zip(dots, bins, strict=True) if b["count"] >= _FEW]
+        if len(joined) > 1:
+            draw.line(joined, fill=color, width=2)
         for (x, y), b in zip(dots, bins, strict=True):
             # The more there are in a bin, the larger its dot.
             r = 3 + 6 * (b["count"] / most) ** 0.5

@@ -364,7 +364,9 @@ def calibrate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
     )
-    parser.add_argument("--output", metavar="FILE", help="(default: calibration.json in the model's folder)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="file to write (default: calibration.json in the model's folder)"
+    )
     parser.add_argument("--report", metavar="FILE", help="HTML page to write, with the reliability diagram")
     parser.add_argument("--split", metavar="NAME", help="take NAME.jsonl of a folder")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N videos")
@@ -377,6 +379,67 @@ def calibrate(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
     _loading(parser)
+    _quiet(parser)
+
+
+def tune(parser: ArgumentParser) -> None:
+    """Tunes a model on your own data and measures it before and after.
+
+    It checks the data, holds some videos out, chooses LoRA or QLoRA and a batch that fit the machine, ends when it
+    gets no better, and keeps the best.
+
+    A page compares before and after on the videos held out. The same command again goes on where the last one was
+    ended.
+    """
+    parser.add_argument("data", help="JSONL file or folder, such as import-data writes")
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder for the adapter and all that is measured"
+    )
+    parser.add_argument(
+        "--from-edits",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="JSONL file of corrected answers, for the training part too; again for the next one",
+    )
+    parser.add_argument(
+        "--recipe", choices=("paper", "lora", "projectors"), default="paper", help="what trains beside LoRA"
+    )
+    parser.add_argument("--rank", type=int, default=8, metavar="N", help="of LoRA (default: 8)")
+    parser.add_argument("--alpha", type=int, default=16, metavar="N", help="of LoRA (default: 16)")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, metavar="X", help="highest (default: 0.0003)")
+    parser.add_argument(
+        "--epochs",
+        type=float,
+        default=10.0,
+        metavar="N",
+        help="passes over the data at most; it ends earlier when it gets no better (default: 10)",
+    )
+    parser.add_argument("--max-steps", type=int, default=-1, metavar="N", help="in place of --epochs")
+    parser.add_argument(
+        "--quantization",
+        choices=("auto", "none", "nf4"),
+        default="auto",
+        help="nf4 is QLoRA, none LoRA (default: auto, LoRA where it fits)",
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="samples of a step (default: what fits, 4 in all)")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=128,
+        metavar="N",
+        help="longest answer when it is measured (default: 128)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of split, order and new weights (default: 0)"
+    )
+    parser.add_argument(
+        "--report-to", default="none", metavar="NAME", help="tensorboard, trackio, wandb, ... (default: none)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     _quiet(parser)
 
 
@@ -507,7 +570,7 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer),
+    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer, tune),
     *(cache_features, memory, calibrate),
     *(score, evaluate, compare),
 )

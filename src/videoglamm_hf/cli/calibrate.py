@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..calibration.calibrating import CalibrationResult, calibrate
 from ..calibration.table import HEADERS, figure_rows
+from ..errors import InputError
 from ..options import MASK_MODES
 from .model_choice import model_or_small
 from .screen import library_bars, say, shows_progress
@@ -12,6 +13,8 @@ from .screen import library_bars, say, shows_progress
 
 def run(arguments: argparse.Namespace) -> None:
     """Asks, learns, writes, and prints how good it is."""
+    if arguments.model is None and arguments.output is None:
+        raise InputError("The small model that ships is part of the package; give --output FILE, or --model.")
     model = model_or_small(arguments)
     shown = shows_progress(arguments.quiet)
     with library_bars(shown):

@@ -90,9 +90,7 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
             be used.
         ResourceError: If it does not fit into memory; the message says what would.
     """
-    if device is None:
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        device = accelerator.type if accelerator is not None else "cpu"
+    device = device or best_device()
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -109,6 +107,12 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
         if is_out_of_memory(error):
             raise _too_large(folder, config, dtype, device, quantization) from error
         raise _not_a_model(folder, error) from error
+
+
+def best_device() -> str:
+    """The best device there is."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator.type if accelerator is not None else "cpu"
 
 
 def answer_needs_less(quantization: str, frames: int) -> str:
@@ -138,13 +142,13 @@ def _too_large(folder: str, config: Any, dtype: str, device: str, quantization: 
     smaller = [f"--quantization {name} takes {gib:.2f} GiB" for name, gib in sizes.items()]
     return ResourceError(
         f"Out of memory while loading {folder}: its weights take {size:.2f} GiB, and {device} has "
-        f"{_free_bytes(device) / 2**30:.2f} GiB free. "
+        f"{free_bytes(device) / 2**30:.2f} GiB free. "
         + (f"{', '.join(smaller)}. " if smaller else "Use a device with more memory. ")
         + f"`videoglamm memory {folder}` says what an answer takes beside them."
     )
 
 
-def _free_bytes(device: str) -> int:
+def free_bytes(device: str) -> int:
     """Free memory of a device; of the machine, where the device cannot tell."""
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

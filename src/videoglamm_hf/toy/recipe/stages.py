@@ -21,11 +21,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from videoglamm_hf import VideoGlammForGroundedGeneration, VideoGlammProcessor
+from videoglamm_hf.frame_sampling import tower_frame_indices
 from videoglamm_hf.image_streams import (
     normalize_grounding_frames,
     spatial_stream,
     temporal_stream,
-    tower_frame_indices,
 )
 from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.pixel_decoder import (
@@ -47,6 +47,7 @@ from videoglamm_hf.toy.shapes_world import (
     sample_scene_questions,
 )
 
+from .quieting import quiet_features
 from .targets import (
     DenseHead,
     PromptCodes,
@@ -63,6 +64,8 @@ IGNORED = -100
 SCENE_KINDS = ("same_colour", "same_shape", "referring", "size", "absent")
 # Share of scenes whose colours are taken away where shapes are learnt.
 GREY_RATE = 0.2
+# How much quieter features become before clicks are learnt.
+QUIETER = 1 / 8
 # Share of colours that an answer is read without.
 UNKNOWN_COLOUR_RATE = 0.3
 # What the temporal tower is taught.
@@ -308,15 +311,21 @@ class Pixels(nn.Module):
 class Clicks(Pixels):
     """The pixel decoder that also follows clicks, its image encoder frozen.
 
-    Half of the masks start from nothing, half from what a code that is not quite right finds; each click lies in the
-    larger of what is missing and what is too much, as in SAM 2's training.
+    More than half of the masks start from nothing, the others from what a code that is not quite right finds; each
+    click lies in the larger of what is missing and what is too much, as in SAM 2's training.
+
+    Args:
+        through_memory: As for [`Pixels`].
+        quieter: Whether features are first made quieter (see [`quiet_features`]): once.
     """
 
-    # Clicks on a mask, and how much their losses count beside those of words.
-    num_clicks, click_weight = 3, 1.0
+    # Clicks on a mask, and the share of masks that start from nothing.
+    num_clicks, blind_rate = 3, 0.6
 
-    def __init__(self, model: VideoGlammForGroundedGeneration) -> None:
-        super().__init__(model, through_memory=True, frozen_encoder=True)
+    def __init__(self, model: VideoGlammForGroundedGeneration, through_memory: bool, quieter: bool = False) -> None:
+        if quieter:
+            quiet_features(model.pixel_decoder, QUIETER)
+        super().__init__(model, through_memory, frozen_encoder=True)
 
     def forward(
         self,
@@ -333,7 +342,7 @@ class Clicks(Pixels):
         """
         words = super().forward(frames, prompts, masks, exists, low_labels, middle_labels)["loss"]
         clicks = self._clicked(frames, prompts, masks)
-        return {"loss": words + self.click_weight * clicks, "clicks": clicks.detach()}
+        return {"loss": words + clicks, "clicks": clicks.detach()}
 
     def _clicked(self, frames: torch.Tensor, prompts: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Loss of masks after each click, in every second frame."""
@@ -344,32 +353,32 @@ class Clicks(Pixels):
         # [B, N, T] to objects that can be seen in their frame.
         wanted = masks[:, :, times].flatten(0, 2)
         clips, numbers, places = torch.meshgrid(
-            *(torch.arange(size) for size in (*masks.shape[:2], len(times))), indexing="ij"
+            *(torch.arange(size, device=frames.device) for size in (*masks.shape[:2], len(times))), indexing="ij"
         )
-        seen = wanted.flatten(1).any(1).cpu()
+        seen = wanted.flatten(1).any(1)
         rows = (clips * len(times) + places).flatten()[seen]
         own, wanted = features.select(rows), wanted[seen]
         targets = F.avg_pool2d(wanted.float()[:, None], 2)[:, 0]
-        codes = self.codes.unsure(prompts[clips.flatten()[seen], numbers.flatten()[seen]])
         with torch.no_grad():
+            codes = self.codes.unsure(prompts[clips.flatten()[seen], numbers.flatten()[seen]])
             start = decode_framewise(decoder, own, codes).logits
-        blind = torch.rand(len(rows), device=start.device) < 0.5
+        blind = torch.rand(len(rows), device=start.device) < self.blind_rate
         found = _enlarged(start, wanted) & ~blind[:, None, None]
         points, labels, losses = [], [], []
         for _ in range(self.num_clicks):
             point, label = draw_clicks(found, wanted)
-            points.append(point)
+            points.append(point * (decoder.image_size / wanted.shape[-1]))
             labels.append(label)
-            given = torch.stack(points, 1) * (decoder.image_size / wanted.shape[-1]), torch.stack(labels, 1)
             for half, previous in ((blind, None), (~blind, start)):
-                if half.any():
-                    chosen = half.nonzero()[:, 0]
+                chosen = half.nonzero()[:, 0]
+                if len(chosen):
+                    given = torch.stack(points, 1)[chosen], torch.stack(labels, 1)[chosen]
                     before = None if previous is None else previous[chosen]
-                    decided = decode_region(decoder, own.select(chosen), given[0][chosen], given[1][chosen], before)
+                    decided = decode_region(decoder, own.select(chosen), *given, before)
                     found[chosen] = _enlarged(decided.logits.detach(), wanted)
                     real = torch.ones_like(decided.object_scores)
                     losses.append(_mask_loss(decided, targets[chosen], real) * len(chosen) / len(rows))
-        return torch.stack(losses).sum() / self.num_clicks
+        return torch.stack(losses).sum() / self.num_clicks if losses else frames.new_zeros((), dtype=decoder.dtype)
 
 
 def draw_clicks(found: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

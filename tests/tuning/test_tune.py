@@ -1,0 +1,194 @@
+"""From data to an adapter in one call: parts, what fits, before and after, going on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModel, AutoProcessor
+
+from videoglamm_hf import InputError, ResourceError
+from videoglamm_hf.cli import main
+from videoglamm_hf.data import JsonlDataset
+from videoglamm_hf.data.rle import encode_rle
+from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.toy import TINY_MODEL
+from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
+from videoglamm_hf.tuning import TuneOptions, add_sample, edited_sample, tune
+from videoglamm_hf.tuning.fitting import fit
+from videoglamm_hf.tuning.parts import write_parts
+
+
+@pytest.fixture(autouse=True)
+def without_java(monkeypatch):
+    """Figures of captions take seconds to start, and are not looked at here."""
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six clips, each with a question about its first shape."""
+    folder = tmp_path_factory.mktemp("data")
+    world = ShapesWorldDataset("train", "referring", length=6, config=ShapesWorldConfig(num_frames=4))
+    with (folder / "samples.jsonl").open("w") as file:
+        for i in range(6):
+            scene = world.scene(i)
+            write_mp4(folder / f"{i}.mp4", list(scene.video), fps=4)
+            phrase = f"the {scene.objects[0].colour} {scene.objects[0].shape}"
+            file.write(json.dumps(sample(f"{i}.mp4", phrase, scene.labels == 1)) + "\n")
+    return folder
+
+
+def sample(video, phrase, masks):
+    asked = [{"type": "video"}, {"type": "text", "text": f"Please segment {phrase}."}]
+    answered = [{"type": "text", "text": f"It is <p> {phrase} </p> [SEG]."}]
+    return {
+        "video": video,
+        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}],
+        "masks": [[encode_rle(mask) for mask in masks]],
+        "mask_frames": list(range(len(masks))),
+    }
+
+
+@pytest.fixture(scope="module")
+def tuned(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")
+        return tune(data, str(TINY_MODEL), folder, TuneOptions(max_steps=4, max_new_tokens=16), device="cpu")
+
+
+def test_before_after_and_an_adapter(tuned):
+    folder = tuned.adapter.parent
+    assert tuned.check.samples == 6 and not tuned.check.errors
+    assert [own.figure for own in tuned.differences][:3] == ["J&F", "J", "F"]
+    for part in ("before", "after"):
+        assert json.loads((folder / part / "scores.json").read_text())["figures"]["J&F"] > 0
+        assert (folder / part / "report.html").is_file()
+    assert "J&amp;F" in tuned.page.read_text()
+    assert tuned.steps[0] == 4 and 1 <= tuned.steps[1] <= 4
+    model = AutoModel.from_pretrained(TINY_MODEL, dtype=torch.float32)
+    adapted = PeftModel.from_pretrained(model, tuned.adapter)
+    assert any(name.endswith("lora_A.default.weight") for name, _ in adapted.named_parameters())
+    assert AutoProcessor.from_pretrained(tuned.adapter).tokenizer is not None
+    held_out = {own["video"] for own in JsonlDataset(folder / "validation.jsonl")}
+    trained = {own["video"] for own in JsonlDataset(folder / "train.jsonl")}
+    assert len(held_out) == 1 and len(trained) == 5 and not held_out & trained
+
+
+def test_the_same_again_does_nothing_twice(tuned, data):
+    folder = tuned.adapter.parent
+    answers = {path: path.stat().st_mtime_ns for path in folder.glob("*/samples/*.json")}
+    again = tune(data, str(TINY_MODEL), folder, TuneOptions(max_steps=4, max_new_tokens=16), device="cpu")
+    assert again.steps == tuned.steps
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("before/samples/*.json")} == {
+        path: time for path, time in answers.items() if path.parent.parent.name == "before"
+    }
+    assert [own.second for own in again.differences] == [own.second for own in tuned.differences]
+
+
+def test_another_tuning_does_not_go_on_in_the_folder(tuned, data, tmp_path):
+    folder = tuned.adapter.parent
+    with pytest.raises(InputError, match="a tuning with another rank, learning_rate"):
+        tune(data, str(TINY_MODEL), folder, TuneOptions(max_steps=4, max_new_tokens=16, rank=4, learning_rate=1e-3))
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(InputError, match="is not empty, and no tuning's"):
+        tune(data, str(TINY_MODEL), tmp_path)
+
+
+def test_data_with_errors_are_refused_before_anything(tmp_path):
+    (tmp_path / "samples.jsonl").write_text('{"messages": []}\n')
+    with pytest.raises(InputError, match=r"cannot be trained on: samples\.jsonl:1: messages"):
+        tune(tmp_path, str(TINY_MODEL), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_are_by_video_and_take_corrections(data, tmp_path):
+    masks = np.ones((4, 96, 96), bool)
+    (tmp_path / "edits.jsonl").write_text(json.dumps(sample(str(data / "0.mp4"), "the star", masks)) + "\n")
+    train, validation = write_parts(data, tmp_path, 3, [tmp_path / "edits.jsonl"])
+    assert len(JsonlDataset(train)) == 6 and len(JsonlDataset(validation)) == 1
+    first = validation.read_bytes()
+    assert write_parts(data, tmp_path, 3)[1].read_bytes() == first
+    one = tmp_path / "one.jsonl"
+    one.write_text((data / "samples.jsonl").read_text().splitlines()[0] + "\n")
+    with pytest.raises(InputError, match="at least two are needed"):
+        write_parts(one, tmp_path, 0)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "train.jsonl").write_text(one.read_text())
+    with pytest.raises(InputError, match=r"has no validation\.jsonl"):
+        write_parts(tmp_path / "half", tmp_path, 0)
+
+
+def test_what_fits_is_chosen(model):
+    device = torch.device("cpu")
+    roomy = fit(model.config, device, 2**40, "paper")
+    assert (roomy.quantization, roomy.dtype, roomy.batch_size) == ("none", torch.float32, 4)
+    tighter = fit(model.config, device, int(roomy.needed / 0.85) - 1, "paper")
+    assert tighter.needed < roomy.needed and tighter.batch_size * tighter.accumulate >= 3
+    assert fit(model.config, torch.device("cuda"), 2**40, "paper").dtype == torch.bfloat16
+    assert fit(model.config, device, 2**40, "lora", "nf4").quantization == "nf4"
+    with pytest.raises(ResourceError, match=r"Training takes about .* GiB, and cpu has"):
+        fit(model.config, device, 2**20, "paper")
+
+
+def test_corrections_become_samples(model, ask, tmp_path):
+    from tests.tiny_checkpoint import frames
+
+    video = frames(6, 48, 64)
+    session = model.edit(**ask(video=video))
+    with pytest.raises(InputError, match="no objects to learn from"):
+        edited_sample(session, "a.mp4", range(6))
+    brush = np.zeros((48, 64), bool)
+    brush[5:20, 5:20] = True
+    session.add(1, mask=brush, label="the ball")
+    session.absent(0, 4)
+    write_mp4(tmp_path / "a.mp4", list(video), fps=4)
+    made = edited_sample(session, tmp_path / "a.mp4", range(0, 12, 2))
+    add_sample(tmp_path / "edits.jsonl", made)
+    add_sample(tmp_path / "edits.jsonl", made)
+    read = list(JsonlDataset(tmp_path / "edits.jsonl"))
+    assert len(read) == 2 and json.loads((tmp_path / "edits.jsonl").read_text().splitlines()[0])["video"] == "a.mp4"
+    assert read[0]["messages"][0][1]["content"][0]["text"] == "It is <p> the ball </p> [SEG]."
+    assert read[0]["mask_frames"] == [0, 2, 4, 6, 8, 10]
+    assert read[0]["masks"][0][0][4] is None and read[0]["masks"][0][0][1] is not None
+    with pytest.raises(InputError, match="There are 3 frame numbers for 6 frames"):
+        edited_sample(session, "a.mp4", range(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 0}, "rank is 0"),
+        ({"max_steps": 0}, "max_steps is 0"),
+        ({"quantization": "8bit"}, "must be auto, none or nf4"),
+        ({"batch_size": 1.5}, "batch_size is 1.5"),
+    ],
+)
+def test_options_that_cannot_be_used(options, message):
+    with pytest.raises(InputError, match=message):
+        TuneOptions(**options)
+
+
+def test_the_command(data, tmp_path, capsys):
+    output = tmp_path / "run"
+    line = [
+        "tune",
+        str(data),
+        "--output",
+        str(output),
+        "--max-steps",
+        "1",
+        "--max-new-tokens",
+        "16",
+        "--device",
+        "cpu",
+    ]
+    assert main(line) == 0
+    printed = capsys.readouterr()
+    assert "trained 1 steps, best after 1; on the videos held out:" in printed.out
+    assert f'model = PeftModel.from_pretrained(model, "{output}/adapter")' in printed.out
+    assert "nothing is ever absent" in printed.out and "LoRA in float32" in printed.err
+    assert main(["tune", str(data), "--output", str(output), "--rank", "0"]) == 1
+    assert "rank is 0" in capsys.readouterr().err
