@@ -4,8 +4,8 @@
 
 Clips of every kind of question are written as our JSONL: things that are not there, pairs of colour and shape that
 were never trained on and captions among them. What is printed is of fits that had not seen the clip.
-`--write-results` replaces the section of RESULTS.md and its picture, `--ship` the calibration.json beside the small
-model's weights: run it again when these are replaced.
+`--write-results` replaces the section of RESULTS.md and its picture; `--ship` writes calibration.json beside the small
+model's weights. Run it again when these are replaced.
 """
 
 import argparse

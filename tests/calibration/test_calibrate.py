@@ -171,3 +171,10 @@ def test_options_that_cannot_be(small, data, options, says):
 def test_a_model_that_is_not_here_needs_a_file(data):
     with pytest.raises(InputError, match="give --output FILE"):
         calibrate(data, "someone/model")
+
+
+def test_the_small_model_has_no_calibration_of_other_weights(small):
+    # `python benchmarks/calibration.py --ship` makes it anew.
+    assert small[0].calibration_problem is None
+    if (TINY_MODEL / "calibration.json").exists():
+        assert all(load_model(str(TINY_MODEL), device="cpu").calibration_for(mode)[1] is None for mode in MASK_MODES)

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.calibration.made import calibration_of
 from videoglamm_hf.calibration_file import read_calibration, write_calibration
@@ -75,3 +77,30 @@ def test_lies_are_refused_by_their_field(tmp_path, place, value):
 def test_a_missing_one_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"calibration\.json: cannot be read"):
         read_calibration(tmp_path / "calibration.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda own: st.lists(own, max_size=5) | st.dictionaries(st.text(max_size=5), own, max_size=3),
+    max_leaves=8,
+)
+PLACES = ["weights", "iou", "mask_modes", "mask_modes.video", "mask_modes.video.objects", "mask_modes.video.sentences"]
+PLACES += [f"mask_modes.video.objects.{name}" for name in ("features", "coefficients", "intercept")] + ["measured"]
+
+
+@given(st.sampled_from(PLACES), JSON)
+def test_whatever_is_in_it_is_read_or_refused(tmp_path_factory, place, value):
+    document = json.loads(calibration_of().to_json())
+    *way, last = place.split(".")
+    inner = document
+    for step in way:
+        inner = inner[step]
+    inner[last] = value
+    path = tmp_path_factory.getbasetemp() / "hostile.json"
+    path.write_text(json.dumps(document))
+    try:
+        found = read_calibration(path)
+    except CheckpointError:
+        return
+    for own in found.mask_modes.values():
+        assert 0 < own.objects.probability([8.0] * len(own.objects.features)) < 1
