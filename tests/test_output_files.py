@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from videoglamm_hf.output_files import (
     replacing_file,
     replacing_folder,
 )
-from videoglamm_hf.output_marker import MARKER
+from videoglamm_hf.output_marker import MARKER, own_files
 from videoglamm_hf.render.video_encoding import write_mp4
 
 
@@ -396,3 +397,28 @@ def test_an_answer_that_cannot_be_printed_is_an_error(tmp_path):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "cannot be printed: No space left" in done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_the_marker_survives_a_copy(tmp_path, monkeypatch):
+    """A copy has other times, and is ours by its content; what was changed is not, nor what is too large to read."""
+    monkeypatch.setattr("videoglamm_hf.output_marker._LARGEST_READ", 4)
+    write(tmp_path / "out", a="1", b="1", large="12345")
+    output = tmp_path / "copy"
+    shutil.copytree(tmp_path / "out", output)
+    (output / "b").write_text("2")
+    for name in ("a", "b", "large"):
+        os.utime(output / name, (1, 1))
+    assert sorted(map(str, own_files(output))) == [MARKER, "a"]
+    write(output, a="3")
+    assert content(output) == {"a": "3", "b": "2", "large": "12345"}
+
+
+def test_markers_of_before_are_read(tmp_path):
+    """They say no content, so that a file is ours by its size and time."""
+    write(tmp_path / "out", a="1", b="1")
+    marker = tmp_path / "out" / MARKER
+    found = json.loads(marker.read_text())
+    found["files"] = {name: noted[:2] for name, noted in found["files"].items()}
+    marker.write_text(json.dumps(found))
+    os.utime(tmp_path / "out" / "b", (1, 1))
+    assert sorted(map(str, own_files(tmp_path / "out"))) == [MARKER, "a"]

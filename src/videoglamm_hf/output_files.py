@@ -179,6 +179,8 @@ def _check_ours(output: Path, kind: str) -> None:
 def _check_room(output: Path, folder: Path) -> None:
     """Refuses to put a file in place of one that is not ours."""
     if not output.is_dir():
+        if os.path.lexists(output):
+            raise OutputError(f"{output} is a file where a folder is to be written; move it away.")
         return
     for path in other_files(output):
         if os.path.lexists(folder / path) or any((folder / above).is_file() for above in path.parents):

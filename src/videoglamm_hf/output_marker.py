@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -10,16 +11,17 @@ from pathlib import Path
 MARKER = ".videoglamm-output.json"
 _FORMAT = "videoglamm-output-1"
 _CLOCK = 2 * 10**9  # nanoseconds; some file systems keep times no finer
+_LARGEST_READ = 16 * 2**20  # bytes; of larger files the content is not noted, as reading them takes long
 
 
 def write_marker(folder: Path, kind: str) -> None:
-    """Notes every file of a folder as ours, by its size and time, for whoever replaces the folder one day.
+    """Notes every file of a folder as ours, by its size, time and content, for whoever replaces the folder one day.
 
     Args:
         folder: A folder that holds nothing but what was just written.
         kind: What it is, as messages call it: `"answer"`, `"model"`.
     """
-    files = {path.as_posix(): _facts(folder / path) for path in _files(folder)}
+    files = {path.as_posix(): [*_facts(folder / path), _digest(folder / path)] for path in _files(folder)}
     text = json.dumps({"format": _FORMAT, "kind": kind, "files": files}, indent=1)
     (folder / MARKER).write_text(text + "\n", encoding="utf-8")
 
@@ -66,8 +68,24 @@ def _facts(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def _digest(path: Path) -> str | None:
+    """A hash of what is in a file; None of a link, and of a large file."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_READ:
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
 def _unchanged(noted: object, path: Path) -> bool:
-    if not (isinstance(noted, list) and len(noted) == 2 and stat.S_ISREG(path.lstat().st_mode)):
+    """Whether a file is as it was noted: of the same size, and the same time or, as of a copy, content."""
+    if not (isinstance(noted, list) and len(noted) in (2, 3) and stat.S_ISREG(path.lstat().st_mode)):
         return False
     size, time = _facts(path)
-    return noted[0] == size and isinstance(noted[1], int) and abs(noted[1] - time) <= _CLOCK
+    if noted[0] != size:
+        return False
+    if isinstance(noted[1], int) and abs(noted[1] - time) <= _CLOCK:
+        return True
+    try:
+        return len(noted) == 3 and noted[2] is not None and noted[2] == _digest(path)
+    except OSError:
+        return False

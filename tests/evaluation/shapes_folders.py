@@ -162,6 +162,26 @@ def write_hc_stvg(folder: Path, samples: Sequence[dict]) -> Path:
     return folder
 
 
+def write_ref_davis(folder: Path, samples: Sequence[dict]) -> Path:
+    """Ref-DAVIS17: one object in every clip, about which four annotators say the same."""
+    videos = {}
+    for number, sample in enumerate(samples):
+        name = f"clip{number}"
+        frames = write_frames(folder / "ref" / "valid" / "JPEGImages" / name, sample["video"])
+        annotations = folder / "DAVIS" / "Annotations_unsupervised" / "480p" / name
+        annotations.mkdir(parents=True)
+        for frame, mask in zip(frames, sample["masks"][0], strict=True):
+            Image.fromarray(mask.astype(np.uint8)).save(annotations / f"{frame}.png")
+        expressions = {str(n): {"exp": sample["phrases"][0], "obj_id": "1"} for n in range(4)}
+        videos[name] = {"frames": frames, "expressions": expressions}
+    (folder / "DAVIS" / "ImageSets" / "2017").mkdir(parents=True)
+    (folder / "DAVIS" / "ImageSets" / "2017" / "val.txt").write_text("\n".join(videos))
+    path = folder / "ref" / "meta_expressions" / "valid" / "meta_expressions.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"videos": videos}))
+    return folder
+
+
 def write_refcoco(folder: Path, samples: Sequence[dict]) -> Path:
     """refCOCO with two expressions of an object in every picture, the references as a pickle."""
     refs, pictures, annotations = [], [], []

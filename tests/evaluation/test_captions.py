@@ -1,10 +1,13 @@
 """Captions that lack something, and machines that lack something."""
 
 import importlib.util
+import re
 import shutil
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from videoglamm_hf.errors import InputError
 from videoglamm_hf.evaluation import caption_scores, captions, clean_caption
@@ -60,3 +63,25 @@ def test_cleaning(text, caption, phrases):
 def test_cleaning_takes_text_only():
     with pytest.raises(InputError, match="text"):
         clean_caption(None)
+
+
+@given(st.text(alphabet="<p>/ aS[EG]\n\r", max_size=60))
+def test_tags_are_found_as_the_original_finds_them(text):
+    """By the regular expressions of its script, whose time grows with the square of a text without closing tags."""
+    plain = text.replace("\n", "").replace("  ", " ")
+    caption = re.sub(r"<.*?>", "", plain).replace("[SEG]", "")
+    phrases = [phrase.strip() for phrase in re.findall(r"<p>(.*?)</p>", plain)]
+    assert clean_caption(text) == (" ".join(caption.split()).strip("'").strip(), phrases)
+
+
+@pytest.mark.parametrize("tag", ["<p>", "<", "</p>", "<p> a </p"])
+def test_answers_full_of_tags(tag):
+    """Hours, where every tag looks through the rest of the text."""
+    assert clean_caption(tag * 1_000_000)[1] in ([], ["a </p<p> a"])
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
+def test_the_tokenizer_does_not_talk(capfd, monkeypatch):
+    monkeypatch.setattr(captions, "_meteor", lambda truth, found: (0.0, [0.0] * len(truth)))
+    caption_scores(["a cat sits"], ["a cat sits there"])
+    assert "PTBTokenizer" not in capfd.readouterr().err

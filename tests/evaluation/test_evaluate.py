@@ -154,12 +154,34 @@ def test_shards_in_one_folder_and_in_two(mevis, whole, tmp_path, capsys):
         assert scores_of(output)["per_expression"] == scores_of(whole)["per_expression"]
 
 
-def test_first_videos_and_then_all(mevis, whole, tmp_path):
+def test_shards_are_merged_together(mevis, whole, tmp_path):
+    parts = [str(tmp_path / str(number)) for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        assert evaluate(mevis, Path(part), "--shard", f"{number}/2") == 0
+    assert evaluate(mevis, tmp_path / "merged", "--merge", *parts) == 0
+    assert scores_of(tmp_path / "merged")["per_expression"] == scores_of(whole)["per_expression"]
+
+
+def test_first_videos_and_then_all(mevis, whole, tmp_path, capsys):
     assert evaluate(mevis, tmp_path / "run", "--limit", "2") == 0
     first = scores_of(tmp_path / "run")["per_expression"]
     assert list(first) == ["clip0_0", "clip0_1", "clip1_0", "clip1_1"]
+    settings = scores_of(tmp_path / "run")["settings"]
+    assert settings["limit"] == 2 and settings["videos"] == "2 of 4"
+    assert "2 of 4 videos (--limit 2)" in capsys.readouterr().err
+    assert "2 of 4 videos (--limit 2)" in (tmp_path / "run" / "report.html").read_text()
     assert evaluate(mevis, tmp_path / "run") == 0
     assert scores_of(tmp_path / "run")["per_expression"] == scores_of(whole)["per_expression"]
+    assert scores_of(tmp_path / "run")["settings"]["videos"] == "4 of 4"
+    assert "--limit" not in capsys.readouterr().err + (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_limit_does_not_replace_scores_of_more(mevis, whole, tmp_path, capsys):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    before = {name: (output / name).read_bytes() for name in ("scores.json", "submission.zip", "report.html")}
+    assert evaluate(mevis, output, "--limit", "2") == 1
+    assert "--limit 2" in refusal(capsys)
+    assert {name: (output / name).read_bytes() for name in before} == before
 
 
 def test_what_cannot_be_read_fails_and_scores_nothing(mevis, whole, tmp_path, capsys):
@@ -175,6 +197,34 @@ def test_what_cannot_be_read_fails_and_scores_nothing(mevis, whole, tmp_path, ca
     assert evaluate(data, tmp_path / "run") == 0
     assert scores_of(tmp_path / "run")["per_expression"] == scores_of(whole)["per_expression"]
     assert scores_of(tmp_path / "run")["failed"] == {}
+
+
+def test_where_nothing_can_be_answered(mevis, tmp_path, capsys):
+    """There are scores, and they are not taken for those of a model."""
+    data = Path(shutil.copytree(mevis, tmp_path / "mevis"))
+    for frame in (data / "JPEGImages").rglob("00000.jpg"):
+        frame.unlink()
+    assert evaluate(data, tmp_path / "run") == 1
+    printed = capsys.readouterr().err
+    assert "error: none of 8 questions could be answered" in printed and "no such frame" in printed
+    assert len(scores_of(tmp_path / "run")["failed"]) == 8
+
+
+def test_what_is_said_of_answers(mevis, tmp_path, capsys):
+    """Frames that are missing are no predictions that cannot be read, nor an answer in words a missing one."""
+    data = Path(shutil.copytree(mevis, tmp_path / "mevis"))
+    assert evaluate(data, tmp_path / "run", "--limit", "3") == 0
+    path = tmp_path / "run" / "samples" / "clip0_1.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"text": "There is none.", "masks": []}))
+    (data / "JPEGImages" / "clip3" / "00001.jpg").unlink()
+    capsys.readouterr()
+    assert evaluate(data, tmp_path / "run") == 0
+    printed = capsys.readouterr().err
+    assert "1 answer without a mask, scored 0: clip0_1" in printed
+    assert "2 questions could not be answered, scored 0: clip3_0, clip3_1" in printed
+    assert "could not be read" not in printed and "missing" not in printed and "without a file" not in printed
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "no mask in the answer" in page and "no prediction" not in page
 
 
 def test_submission_without_truth(mevis, whole, tmp_path, capsys):
@@ -208,6 +258,36 @@ def test_other_settings_are_refused_with_both_named(mevis, whole, tmp_path, caps
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
 
+@pytest.mark.parametrize("kind", ["frames", "truth"])
+def test_other_data_are_refused(mevis, whole, tmp_path, capsys, kind):
+    data, output = (Path(shutil.copytree(source, tmp_path / source.name)) for source in (mevis, whole))
+    if kind == "frames":
+        frames = data / "JPEGImages"
+        (frames / "clip0").rename(frames / "aside")
+        (frames / "clip1").rename(frames / "clip0")
+        (frames / "aside").rename(frames / "clip1")
+    else:
+        masks = json.loads((data / "mask_dict.json").read_text())
+        masks["0"], masks["1"] = masks["1"], masks["0"]
+        (data / "mask_dict.json").write_text(json.dumps(masks))
+    before = scores_of(output)
+    assert evaluate(data, output) == 1
+    message = refusal(capsys)
+    assert "clip0_0" in message and "other data" in message and scores_of(output) == before
+
+
+def test_answers_that_do_not_say_what_they_are_about_are_taken(mevis, whole, tmp_path):
+    """As runs of before have them; and the same data elsewhere are the same."""
+    data, output = (Path(shutil.copytree(source, tmp_path / source.name)) for source in (mevis, whole))
+    assert evaluate(data, output) == 0
+    for path in (output / "samples").iterdir():
+        answer = json.loads(path.read_text())
+        del answer["data"]
+        path.write_text(json.dumps(answer))
+    assert evaluate(data, output) == 0
+    assert scores_of(output)["figures"] == scores_of(whole)["figures"]
+
+
 def test_another_model_is_refused(mevis, whole, tmp_path, capsys):
     other = Path(shutil.copytree(TINY_MODEL, tmp_path / "model"))
     assert evaluate(mevis, whole, "--model", str(other)) == 1
@@ -222,6 +302,11 @@ def test_another_model_is_refused(mevis, whole, tmp_path, capsys):
         (("--shard", "x"), "--shard"),
         (("--limit", "0"), "--limit"),
         (("--merge", "/nowhere"), "no folder of an evaluation"),
+        (("--prompt", "What is it?"), "no place for {phrase}"),
+        (("--prompt", ""), "the prompt is empty"),
+        (("--moments",), "no use for --moments"),
+        (("--text-encoder", "bert-base-uncased"), "no use for --text-encoder"),
+        (("--judge", "http://127.0.0.1", "--judge-model", "m"), "no use for --judge"),
     ],
 )
 def test_options_that_cannot_be(mevis, tmp_path, capsys, options, said):
@@ -270,6 +355,84 @@ def test_a_damaged_answer_is_named_and_answered_anew(mevis, whole, tmp_path, cap
     damaged.unlink()
     assert evaluate(mevis, output) == 0
     assert scores_of(output)["per_expression"] == scores_of(whole)["per_expression"]
+
+
+def test_a_copied_run_is_scored_again(mevis, whole, tmp_path):
+    """Copies have other times."""
+    output = Path(shutil.copytree(whole, tmp_path / "run", copy_function=shutil.copyfile))
+    assert evaluate(mevis, output) == 0
+    assert scores_of(output)["figures"] == scores_of(whole)["figures"]
+    mine = output / "predictions" / "clip0" / "0" / "00000.png"
+    mine.write_bytes(mine.read_bytes()[:-1] + b"x")
+    os.utime(mine, (1, 1))
+    assert evaluate(mevis, output) == 1
+    assert mine.read_bytes().endswith(b"x")
+
+
+def test_leftovers_of_killed_runs_are_cleared(mevis, whole, tmp_path):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    left = output / ".predictions.0123abcd.incomplete"
+    shutil.copytree(output / "predictions", left)
+    old = output / ".predictions.0123abcd.replaced"
+    shutil.copytree(output / "predictions", old)
+    (output / ".run.99999").write_text("{")
+    assert evaluate(mevis, output) == 0
+    assert not [path.name for path in output.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_written(mevis, whole, tmp_path, capsys):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    (output / ".scoring.lock").mkdir()
+    assert evaluate(mevis, output) == 1
+    assert "cannot be written" in refusal(capsys)
+
+
+SPOILED_RUNS = {
+    "answers are a file": (lambda run: (shutil.rmtree(run / "samples"), (run / "samples").write_text("x")), "samples"),
+    "predictions are a file": (
+        lambda run: (shutil.rmtree(run / "predictions"), (run / "predictions").write_text("mine")),
+        "predictions is a file",
+    ),
+    "a track is short": (
+        lambda run: change_answer(run, lambda answer: answer.update(masks=[t[:1] for t in answer["masks"]])),
+        "clip0_1 has 1 masks for 3 frames",
+    ),
+    "a track is long": (
+        lambda run: change_answer(run, lambda answer: answer.update(masks=[t + t for t in answer["masks"]])),
+        "clip0_1 has 6 masks for 3 frames",
+    ),
+}
+
+
+def change_answer(run: Path, change) -> None:
+    path = run / "samples" / "clip0_1.json"
+    answer = json.loads(path.read_text())
+    change(answer)
+    path.write_text(json.dumps(answer))
+
+
+@pytest.mark.parametrize("kind", SPOILED_RUNS)
+def test_runs_that_were_edited(mevis, whole, tmp_path, capsys, kind):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    spoil, said = SPOILED_RUNS[kind]
+    spoil(output)
+    before = scores_of(output)
+    assert evaluate(mevis, output) == 1
+    assert said in refusal(capsys) and scores_of(output) == before
+
+
+def test_score_does_not_replace_the_scores_of_a_run(mevis, whole, tmp_path, capsys):
+    output = Path(shutil.copytree(whole, tmp_path / "run"))
+    given = [
+        "--data",
+        str(mevis),
+        "--predictions",
+        str(output / "predictions"),
+        "--output",
+        str(output / "scores.json"),
+    ]
+    assert cli.main(["score", "mevis", *given, "-q"]) == 1
+    assert "belongs to the run" in refusal(capsys) and scores_of(output) == scores_of(whole)
 
 
 def test_only_one_process_scores(mevis, whole, tmp_path, capsys):

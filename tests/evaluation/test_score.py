@@ -1,6 +1,7 @@
 """`videoglamm score` on predictions and data that lack something, or hold what does not belong there."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.conftest import EXPECTED
+from tests.evaluation.shapes_folders import clips, write_mevis
 from videoglamm_hf import cli
 from videoglamm_hf.evaluation.mevis import score_mevis
 from videoglamm_hf.evaluation.ref_davis_files import ANNOTATORS
@@ -178,6 +180,45 @@ def test_predictions_that_are_all_of_no_use(mevis, capsys):
     assert "mode RGB" in refusal("mevis", mevis, capsys)
 
 
+def test_masks_that_all_miss_score_0(tmp_path, capsys):
+    """That something is missing beside them does not make the folder the wrong one."""
+    data = write_mevis(tmp_path / "mevis", clips(2))
+    corner = np.zeros((96, 96), np.uint8)
+    corner[0, 0] = 255
+    for name in ("clip0/0", "clip0/1", "clip1/0"):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        for frame in range(3):
+            Image.fromarray(corner).save(tmp_path / "p" / name / f"{frame:05d}.png")
+    given = ["--data", str(data), "--predictions", str(tmp_path / "p"), "--output", str(tmp_path / "s.json")]
+    assert cli.main(["score", "mevis", *given]) == 0
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert scores["figures"] == {"J": 0, "F": 0, "J&F": 0} and scores["missing"] == ["clip1_1"]
+
+
+NAMES = {
+    "a long video": ("v" * 300, "is longer than the name of any file"),
+    "half a character": ("v\ud800", "half a character"),
+    "a long expression": (None, "is longer than the name of any file"),
+    "a long frame": (None, "is longer than the name of any file"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_that_no_file_has(mevis, kind, capsys):
+    name, said = NAMES[kind]
+
+    def rename(meta):
+        video = meta["videos"].pop("clip0")
+        if kind == "a long expression":
+            video["expressions"]["e" * 300] = video["expressions"].pop("0")
+        if kind == "a long frame":
+            video["frames"][0] = "f" * 5000
+        meta["videos"][name or "clip0"] = video
+
+    edit_json(mevis / "valid_u" / "meta_expressions.json", rename)
+    assert said in refusal("mevis", mevis, capsys)
+
+
 def test_a_bar_is_shown_if_wanted(mevis, capsys):
     for progress in (True, False):
         score_mevis(mevis / "valid_u", mevis / "predictions", progress=progress)
@@ -204,9 +245,20 @@ SPOILED_LOGITS = {
     "another length": lambda path: np.save(path, np.load(path)[1:]),
     "NaN": lambda path: np.save(path, np.full_like(np.load(path), np.nan)),
     "objects": lambda path: np.save(path, np.array([{}]), allow_pickle=True),
+    "a header that lies": lambda path: lie(path, (2**63, 2**62, 4)),
+    "a header of huge sizes": lambda path: lie(path, (2**40, 9, 9)),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
 }
 
 
+def lie(path: Path, shape: tuple[int, ...]) -> None:
+    """An array that says it is larger than its file."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        file.write(b"0" * 64)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("kind", [*SPOILED_LOGITS, "none"])
 def test_logits_that_cannot_be_used_score_0(ref_davis, kind):
     path = ref_davis / "logits" / "seq1" / "5.npy"
@@ -218,6 +270,15 @@ def test_logits_that_cannot_be_used_score_0(ref_davis, kind):
     assert 0 in annotators["Davis17_annot1_full_video"]["J_per_object"].values()
     for name in ("Davis17_annot1", "Davis17_annot2"):
         assert annotators[name]["J"] == pytest.approx(EXPECTED["ref_davis"]["annotators"][name]["J"])
+
+
+def test_logits_too_large_for_single_precision_are_infinite(ref_davis, recwarn):
+    path = ref_davis / "logits" / "seq1" / "5.npy"
+    before = scores_of("ref-davis17", ref_davis)["per_expression"]
+    values = np.load(path).astype(np.float64)
+    np.save(path, np.where(values >= 0.5, values + 1e300, values))
+    scores = scores_of("ref-davis17", ref_davis)
+    assert not recwarn.list and not scores["failed"] and list(scores["per_expression"]) == list(before)
 
 
 def test_frames_without_the_object_do_not_count_for_what_is_not_there(ref_davis):

@@ -552,7 +552,12 @@ def evaluate(parser: ArgumentParser) -> None:
         "--shard", metavar="I/N", help="ask about every N-th video, from number I on; whoever ends last scores"
     )
     parser.add_argument(
-        "--merge", action="append", default=[], metavar="DIR", help="take over the answers of another shard's folder"
+        "--merge",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="take over the answers of other shards' folders",
     )
     parser.add_argument("--prompt", help="what is asked, with a place for {phrase} (default: what the original asks)")
     _judging(parser)

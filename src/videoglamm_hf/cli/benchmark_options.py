@@ -1,12 +1,17 @@
 """What commands say of a benchmark, as evaluation takes it."""
 
 import argparse
+from pathlib import Path
 
 from ..evaluation.options import Options
 
 
-def chosen_options(arguments: argparse.Namespace) -> Options:
+def chosen_options(arguments: argparse.Namespace, judge_replies: Path) -> Options:
     """The options of `evaluate` and `score`, which has no prompt.
+
+    Args:
+        arguments: Of the command line.
+        judge_replies: Folder that keeps what a judge replies.
 
     Raises:
         InputError: They contradict each other.
@@ -19,4 +24,5 @@ def chosen_options(arguments: argparse.Namespace) -> Options:
         text_encoder=arguments.text_encoder,
         judge=arguments.judge,
         judge_model=arguments.judge_model,
+        judge_replies=judge_replies,
     )

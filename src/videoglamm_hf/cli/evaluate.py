@@ -1,14 +1,16 @@
 """`videoglamm evaluate`: asks a model what a benchmark asks, and scores the answers."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ..evaluation.answering import Answering, answer_items
-from ..evaluation.benchmark import Benchmark, Item, first_videos, part_of_videos
-from ..evaluation.evaluate import finish, read_benchmark, run_settings
+from ..evaluation.benchmark import Benchmark, Item, check_truth, first_videos, part_of_videos
+from ..evaluation.data_digest import check_same_data
+from ..evaluation.evaluate import check_limit, finish, read_benchmark, run_settings
 from ..evaluation.run_folder import RunFolder
 from ..loading.identity import weights_identity
 from ..loading.models import load_model, load_processor
@@ -32,17 +34,23 @@ def run(arguments: argparse.Namespace) -> None:
     benchmark = read_benchmark(
         arguments.benchmark,
         arguments.data,
-        chosen_options(arguments),
+        chosen_options(arguments, Path(arguments.output, "judged")),
     )
     how = Answering(arguments.mask_mode, arguments.max_new_tokens)
     items = first_videos(benchmark.items, arguments.limit)
-    folder = RunFolder(arguments.output, run_settings(benchmark, how, **_model_facts(arguments)))
+    folder = RunFolder(
+        arguments.output,
+        run_settings(benchmark, how, **_model_facts(arguments)),
+        with_logits=benchmark.with_logits,
+    )
     for other in arguments.merge:
         folder.take_over(other)
+    check_limit(benchmark, items, folder, arguments.limit)
     processes = joined(arguments.device)
     index, count = (processes.process_index, processes.num_processes) if processes else (0, 1)
     own = part_of_videos(part_of_videos(items, shard, shards), index, count)
     shown = index == 0 and shows_progress(arguments.quiet)
+    check_same_data(benchmark, own, folder, progress=shown)
     with library_bars(shown):
         _answer(arguments, benchmark, own, items, folder, how, processes, shown)
     if index:
@@ -57,13 +65,19 @@ def run(arguments: argparse.Namespace) -> None:
         if not alone:
             say("another process scores these answers")
             return
-        scores = finish(benchmark, items, folder, progress=shown)
+        scores = finish(benchmark, items, folder, limit=arguments.limit, progress=shown)
     if scores is None:
         _say_failures(failures)
         print(f"the truth of {benchmark.name} is not public in {arguments.data}: no figures")
+        if len(items) < len(benchmark.items):
+            say(f"warning: the submission lacks the videos beyond --limit {arguments.limit}")
     else:
-        show_scores(scores)
+        show_scores(scores, failures)
     say(f"written to {folder.path}", arguments.quiet)
+    if len(failures) == len(items):
+        raise InputError(
+            f"none of {counted(len(items), 'question')} could be answered: {next(iter(failures.values()))}"
+        )
 
 
 def _answer(
@@ -79,6 +93,7 @@ def _answer(
     """Loads the model if there is something to answer, and answers it."""
     left = folder.unanswered(own)
     if left:
+        check_truth(benchmark, left, progress=shown)
         processor = load_processor(arguments.model)
         device = own_device(arguments.device, processes)
         model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _T = TypeVar("_T")
+_LONGEST_NAME = 250  # bytes, so that a suffix fits
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
 
 
@@ -81,11 +82,20 @@ def inner_name(name: Any, where: str) -> str:
     """The name of a file or folder that annotations give, which must stay inside the dataset's folder.
 
     Raises:
-        InputError: it is no text, absolute, empty, or climbs with `..`; the message names it as `where`.
+        InputError: it is no text, absolute, empty, climbs with `..`, or is none that a file can have; the message
+            names it as `where`.
     """
     parts = typed(name, str, where).replace("\\", "/").split("/")
     if "" in parts or not set(parts).isdisjoint({".", ".."}) or "\0" in name or ":" in parts[0]:
         raise InputError(f"{where}: {name!r:.80} leads out of the dataset's folder; only names inside it are read")
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: {name!r:.80} holds half a character, which no file's name can; rename it"
+        ) from error
+    if longest > _LONGEST_NAME:
+        raise InputError(f"{where}: {name!r:.80} is longer than the name of any file ({longest} bytes); rename it")
     return name
 
 

@@ -83,8 +83,19 @@ class GcgDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = checked_index(index, len(self))
-        video, words = self._videos[index], self._words[index]
+        video = self._videos[index]
         names = video["file_names"][: video["length"]]
+        frames = existing_frames(self._folder(video, f"{self.path}: videos[{index}]"), names)
+        return {**self.truth(index), "video": frames}
+
+    def truth(self, index: int) -> dict[str, Any]:
+        """A sample without its video, which is not looked at.
+
+        Raises:
+            InputError: a mask is malformed; the message names it.
+        """
+        index = checked_index(index, len(self))
+        video, words = self._videos[index], self._words[index]
         caption = [
             f"<p> {word} </p> {SEG_TOKEN}" if i in words else word
             for i, word in enumerate(_words_of(video["dense_cap"]))
@@ -96,9 +107,8 @@ class GcgDataset(Dataset[dict[str, Any]]):
                 {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]},
                 {"role": "assistant", "content": [{"type": "text", "text": " ".join(caption)}]},
             ],
-            "video": existing_frames(self._folder(video, f"{self.path}: videos[{index}]"), names),
             "masks": [self._track(words[i], video) for i in sorted(words)],
-            "mask_frames": list(range(len(names))),
+            "mask_frames": list(range(video["length"])),
         }
 
     def _track(self, places: list[int], video: dict[str, Any]) -> list[dict[str, Any] | None]:

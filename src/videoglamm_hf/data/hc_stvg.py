@@ -8,7 +8,7 @@ from ..errors import InputError
 from .annotations import inner_name, load_json, member, typed
 from .referring import Expression, single_line
 from .tube_frames import frame_range, taken_frames
-from .tubes import Box, TubeDataset, four_numbers
+from .tubes import Box, Tube, TubeDataset, four_numbers
 
 SECONDS = 20.0  # of every video
 
@@ -68,7 +68,7 @@ class HcStvgDataset(TubeDataset):
             taken = [n for n in taken_frames(*span, count / SECONDS / fps, max_frames) if n < count]
             frames = tuple(map(str, taken))
             self.expressions.append(Expression(video, "0", text, frames, entry, where, entry))
-            self._tubes.append((moment, _size(entry, f"{where}."), "declarative"))
+            self._tubes.append(Tube(moment, _size(entry, f"{where}."), "declarative", count))
         self._finish(path)
 
     def _box(self, index: int, frame: int) -> Box:

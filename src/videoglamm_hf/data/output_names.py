@@ -24,4 +24,12 @@ def safe_name(name: str) -> str:
     while len(os.fsencode(safe)) > _LONGEST:
         safe = safe[:-1]
     safe = safe or "_"
-    return safe if safe == name else f"{safe}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+    return safe if safe == name else f"{safe}-{hashlib.sha256(_bytes(name)).hexdigest()[:6]}"
+
+
+def _bytes(name: str) -> bytes:
+    """What a name is on disk; also of one that no disk takes, with half a character in it."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")

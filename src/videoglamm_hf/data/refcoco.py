@@ -91,18 +91,25 @@ class RefCocoDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = checked_index(index, len(self))
         expression = self.expressions[index]
-        number = expression.about["ann_id"]
-        about = self._pictures[expression.about["image_id"]]
-        picture = existing_frames(self.images, [about["file_name"]])
-        mask = segmentation_mask(
+        picture = existing_frames(self.images, [self._pictures[expression.about["image_id"]]["file_name"]])
+        sample = referring_sample(expression, picture, [self.mask(index)], pick(QUESTIONS, self.seed, index), ANSWER)
+        sample["messages"][0]["content"][0] = {"type": "image"}
+        sample["image"] = sample.pop("video")[0]
+        return {**sample, "reference": expression.about["ref_id"]}
+
+    def mask(self, index: int) -> dict[str, Any]:
+        """The object of an expression, as COCO RLE; its picture is not looked at.
+
+        Raises:
+            InputError: the segmentation is malformed; the message names it.
+        """
+        reference = self.expressions[checked_index(index, len(self))].about
+        number, about = reference["ann_id"], self._pictures[reference["image_id"]]
+        return segmentation_mask(
             self._annotations[number].get("segmentation"),
             (about["height"], about["width"]),
             f"{self._instances}: annotation {number}.segmentation",
         )
-        sample = referring_sample(expression, picture, [mask], pick(QUESTIONS, self.seed, index), ANSWER)
-        sample["messages"][0]["content"][0] = {"type": "image"}
-        sample["image"] = sample.pop("video")[0]
-        return {**sample, "reference": expression.about["ref_id"]}
 
     def _of_reference(self, ref: dict[str, Any], where: str) -> list[Expression]:
         image, annotation = (member(ref, key, int, f"{where}.") for key in ("image_id", "ann_id"))

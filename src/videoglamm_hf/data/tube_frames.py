@@ -1,7 +1,9 @@
 """Frames of a moment in a video: which are taken, and where they are."""
 
 import os
+import re
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import InputError, MediaError
@@ -67,11 +69,40 @@ def frame_range(first: int, after: int, count: int, where: str) -> tuple[int, in
     return first, after
 
 
-def frames_of(media: Path, taken: list[int]) -> tuple[str | list[str], list[int]]:
-    """What a sample has as its video, and the numbers of the taken frames in it."""
+def frames_of(media: Path, taken: list[int], count: int) -> tuple[str | list[str], list[int]]:
+    """What a sample has as its video, and the numbers of the taken frames in it.
+
+    The last picture of a folder may be missing, as some decoders lose the last frame, if names are numbers from 0.
+
+    Args:
+        media: A file, or a folder of all frames.
+        taken: Numbers of frames.
+        count: How many frames the annotations say that the video has.
+
+    Raises:
+        MediaError: A folder holds other pictures, so that one may stand where another belongs.
+    """
     if not media.is_dir():
         return str(media), taken
     pictures = folder_pictures(str(media))
     if taken[-1] >= len(pictures):
         raise MediaError(f"{media}: has {len(pictures)} pictures, but not frame {taken[-1]}; extract every frame")
+    numbers = _numbers(pictures)
+    if len(pictures) != count and numbers != list(range(count - 1)):
+        raise MediaError(
+            f"{media}: has {len(pictures)} pictures, but the annotations say {count} frames{_gap(numbers)}; extract "
+            "every frame"
+        )
     return [pictures[frame] for frame in taken], list(range(len(taken)))
+
+
+def _numbers(pictures: list[str]) -> list[int]:
+    """The last number in the name of each picture; none if a name has no number."""
+    found = [re.findall(r"[0-9]{1,18}", Path(name).stem) for name in pictures]
+    return [int(numbers[-1]) for numbers in found] if all(found) else []
+
+
+def _gap(numbers: list[int]) -> str:
+    """Which number is missing among those of pictures, for messages; nothing if none is between two."""
+    missing = next((before + 1 for before, after in pairwise(numbers) if after > before + 1), None)
+    return "" if missing is None else f", and none has number {missing}"

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch.utils.data import Dataset
 
@@ -43,6 +43,22 @@ ASKED = {
 NO_FRAME = "It is in none of these frames."
 
 
+class Tube(NamedTuple):
+    """What a sentence is about.
+
+    Attributes:
+        moment: First frame, and the one after the last.
+        size: (height, width) of the video.
+        kind: "declarative" or "interrogative".
+        frames: How many the video has.
+    """
+
+    moment: tuple[int, int]
+    size: tuple[int, int]
+    kind: str
+    frames: int
+
+
 class TubeDataset(Dataset[dict[str, Any]]):
     """Base of the readers of moments; these fill `expressions` and `_tubes`, and know the boxes.
 
@@ -69,7 +85,7 @@ class TubeDataset(Dataset[dict[str, Any]]):
             raise InputError(f"fps is {fps} and max_frames {max_frames}; give at least one frame")
         self.videos, self.seed = split_folder(videos), seed
         self.expressions: list[Expression] = []
-        self._tubes: list[tuple[tuple[int, int], tuple[int, int], str]] = []  # moment, size, kind
+        self._tubes: list[Tube] = []
         self._masks_file = None if masks is None else Path(masks)
         self._masks = {} if masks is None else load_json(Path(masks))
 
@@ -78,29 +94,44 @@ class TubeDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = checked_index(index, len(self))
+        expression, tube, truth = self.expressions[index], self._tubes[index], self.truth(index)
+        track = truth["masks"][0] if truth["masks"] else None
+        words = "frames:({},{})".format(*truth["moment"]) if truth["moment"] else NO_FRAME
+        answer = f"It is {SEG_TOKEN} in {words}." if track else f"It is in {words}." if truth["moment"] else NO_FRAME
+        question = pick(ASKED[tube.kind, track is not None], self.seed, index)
+        video, mask_frames = frames_of(self._media[expression.video], _taken(expression), tube.frames)
+        return referring_sample(expression, video, track, question, answer) | {
+            "mask_frames": mask_frames,
+            "boxes": truth["boxes"],
+            "moment": truth["moment"],
+            "kind": tube.kind,
+        }
+
+    def truth(self, index: int) -> dict[str, Any]:
+        """What a sample has beside the video, which is not looked at.
+
+        Returns:
+            `masks`, `boxes` and `moment` of the sample, and `size`, (height, width) of the video.
+
+        Raises:
+            InputError: boxes or masks are missing or malformed; the message names file and field.
+        """
+        index = checked_index(index, len(self))
         expression = self.expressions[index]
-        (start, end), size, kind = self._tubes[index]
-        taken = [int(frame) for frame in expression.frames]
+        (start, end), size = self._tubes[index].moment, self._tubes[index].size
+        taken = _taken(expression)
         inside = [place for place, frame in enumerate(taken) if start <= frame < end]
         boxes: list[Box | None] = [None] * len(taken)
         for place in inside:
             boxes[place] = clipped(self._box(index, taken[place]), size)
         track = self._track(f"{expression.video}/{expression.number}", len(taken), size) if inside else None
-        words = f"frames:({inside[0]},{inside[-1]})" if inside else NO_FRAME
-        answer = f"It is {SEG_TOKEN} in {words}." if track else f"It is in {words}." if inside else NO_FRAME
-        question = pick(ASKED[kind, track is not None], self.seed, index)
-        video, mask_frames = frames_of(self._media[expression.video], taken)
-        return referring_sample(expression, video, track, question, answer) | {
-            "mask_frames": mask_frames,
-            "boxes": boxes,
-            "moment": [inside[0], inside[-1]] if inside else None,
-            "kind": kind,
-        }
+        moment = [inside[0], inside[-1]] if inside else None
+        return {"masks": [] if track is None else [track], "boxes": boxes, "moment": moment, "size": size}
 
     @property
     def kinds(self) -> list[str]:
         """Of every sample, whether it is "declarative" or "interrogative"."""
-        return [kind for _, _, kind in self._tubes]
+        return [tube.kind for tube in self._tubes]
 
     def _box(self, index: int, frame: int) -> Box:
         """[x0, y0, x1, y1] of the object of a sample in a frame of its moment."""
@@ -124,6 +155,10 @@ class TubeDataset(Dataset[dict[str, Any]]):
         if len(track) != length:
             raise InputError(f"{where}: {len(track)} masks for {length} frames; make them for the same frames")
         return united([track], [where], size)
+
+
+def _taken(expression: Expression) -> list[int]:
+    return [int(frame) for frame in expression.frames]
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:

@@ -8,7 +8,7 @@ from ..errors import InputError
 from .annotations import inner_name, load_json, member, typed
 from .referring import Expression, single_line, split_folder
 from .tube_frames import find_media, frame_range, taken_frames
-from .tubes import Box, TubeDataset, four_numbers
+from .tubes import Box, Tube, TubeDataset, four_numbers
 
 _KINDS = (("questions", "interrogative"), ("captions", "declarative"))
 
@@ -81,7 +81,8 @@ class VidStgDataset(TubeDataset):
                     text, number = single_line(description, f"{place}.description"), str(len(self.expressions))
                     frames = tuple(map(str, taken))
                     self.expressions.append(Expression(entry["vid"], number, text, frames, query, place, entry))
-                    self._tubes.append((about["moment"], (entry["height"], entry["width"]), kind))
+                    size = (entry["height"], entry["width"])
+                    self._tubes.append(Tube(about["moment"], size, kind, entry["frame_count"]))
         self._finish(path)
         self._trajectories = find_media(split_folder(boxes), {e.video for e in self.expressions}, depth=2)
         self._last: tuple[str, list[Any]] = ("", [])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..clip_sources import open_clip, read_image
 from ..data.masks import decode_masks
+from ..errors import InputError
 from ..render.arrays import resized, resized_masks
 from ..render.colors import BACKGROUND, object_colors
 from ..render.overlay import overlay_masks
@@ -62,6 +63,8 @@ def _frames(sample: dict[str, Any], numbers: Sequence[int]) -> np.ndarray:
 
 
 def _drawn(frame: np.ndarray, tracks: Sequence[Any], place: int, size: tuple[int, int]) -> np.ndarray:
+    if any(place >= len(track) for track in tracks):
+        raise InputError(f"a track has no mask of frame {place}")
     masks = np.zeros((len(tracks), *size), bool)
     for mask, track in zip(masks, tracks, strict=True):
         mask[...] = decode_masks([[track[place]]], size)[0, 0] == 1

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ..data.output_names import safe_name
 from ..data.referring import split_folder
-from ..errors import MediaError
+from ..errors import InputError, MediaError
 from .benchmark import Item
 from .prediction import Prediction, read_prediction
 from .scores import Scores
@@ -50,6 +50,7 @@ def answers_in(
         InputError: there is no such folder.
     """
     split_folder(folder)
+    scores.expected = len(items)
     for item in tqdm(items, desc="scoring", unit="question", disable=not progress):
         path = folder / f"{safe_name(item.name)}.json"
         prediction = None
@@ -62,6 +63,20 @@ def answers_in(
             except MediaError as error:
                 scores.failed[item.name] = str(error)
         yield item, prediction
+
+
+def check_size(prediction: Prediction, size: tuple[int, int]) -> None:
+    """Refuses a prediction of another size than (height, width).
+
+    Raises:
+        InputError: Its size is another.
+    """
+    if tuple(prediction.size) != tuple(size):
+        found, wanted = ("x".join(map(str, reversed(sides))) for sides in (prediction.size, size))
+        raise InputError(
+            f"its masks are {found}, but the truth is {wanted}; masks must have its size, and so must the frames that "
+            "a model is asked about"
+        )
 
 
 def means(samples: Sequence[dict[str, float]]) -> dict[str, float]:

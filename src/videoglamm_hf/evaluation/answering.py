@@ -1,9 +1,13 @@
-"""A model asked everything that a benchmark asks: what it sees of a video is shared by all questions about it."""
+"""A model asked everything that a benchmark asks: what it sees of a video is shared by all questions about it.
+
+Every question takes the same way, also one that is alone with its video: else a run that was ended and goes on would
+answer a little differently than one that was not.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -14,11 +18,14 @@ from ..clip import SampledClip
 from ..data.clips import read_training_clip
 from ..errors import VideoGlammError, is_out_of_memory
 from .benchmark import Benchmark, Item
+from .data_digest import DIGEST, data_digest
 from .prediction import Prediction
 from .run_folder import RunFolder
 
 # Of the pixel decoder's features of one video, kept between questions.
 _MOST_FEATURE_BYTES = 4 * 2**30
+# What is seen of a video does not depend on the question; this one is read by nobody.
+_ANY_QUESTION = "What is this?"
 
 
 @dataclass(frozen=True)
@@ -64,23 +71,24 @@ def answer_items(
     """
     model.eval()
     groups = [list(group) for _, group in groupby(run.unanswered(items), key=lambda item: item.video)]
-    for group, read in _read_ahead(groups, lambda group: _read(processor, benchmark, group[0])):
+    for group, read in _read_ahead(groups, lambda group: _read(processor, benchmark, group)):
+        video, problem = _Video(), None
         try:
-            # What the first question shares with the others, piece by piece of the video.
-            pieces = [_seen(model, inputs, how.share and len(group) > 1) for inputs in read()]
+            video = read()
+            pieces = [_seen(model, inputs, how.share) for inputs in video.pieces]
         except (VideoGlammError, RuntimeError, MemoryError) as error:
-            for item in group:
-                run.fail(item, _reason(error))
-                done(item)
-            continue
+            problem = error
         for item in group:
             try:
+                if problem or item.index in video.problems:
+                    raise video.problems.get(item.index, problem)
                 start = time.perf_counter()
                 prediction, logits = _answer(model, processor, benchmark, item, pieces, how)
                 prediction.about["seconds"] = round(time.perf_counter() - start, 3)
             except (VideoGlammError, RuntimeError, MemoryError) as error:
                 run.fail(item, _reason(error))
             else:
+                prediction.about[DIGEST] = video.digests[item.index]
                 run.write(item, prediction, logits)
             done(item)
 
@@ -107,17 +115,37 @@ class _Piece:
     options: dict[str, Any]
 
 
-def _read(processor: Any, benchmark: Benchmark, item: Item) -> list[tuple[str, Any, Any]]:
-    """The pieces of a video, decoded: kind, frames, and inputs of a question about them, on the CPU."""
-    sample = benchmark.sample(item.index)
-    pieces = []
-    for part in _pieces(sample, benchmark.clip_frames):
+@dataclass
+class _Video:
+    """A video as it was read, on the CPU.
+
+    Attributes:
+        pieces: Kind, frames, and inputs of any question about them.
+        digests: What each sample is, by its index, see [`data_digest`].
+        problems: Why a sample cannot be read, by its index.
+    """
+
+    pieces: list[tuple[str, Any, Any]] = field(default_factory=list)
+    digests: dict[int, str] = field(default_factory=dict)
+    problems: dict[int, VideoGlammError] = field(default_factory=dict)
+
+
+def _read(processor: Any, benchmark: Benchmark, group: Sequence[Item]) -> _Video:
+    """The video that some questions are about, decoded if any of their samples can be read."""
+    video, sample = _Video(), None
+    for index in dict.fromkeys(item.index for item in group):
+        try:
+            sample = benchmark.sample(index)
+            video.digests[index] = data_digest(sample)
+        except VideoGlammError as error:
+            video.problems[index] = error
+    for part in _pieces(sample, benchmark.clip_frames) if sample is not None else ():
         kind = "image" if part.get("image") is not None else "video"
         source = part["image"]
         if kind == "video":
             source = _clip(processor.video_processor, part)
-        pieces.append((kind, source, _inputs(processor, kind, source, item.question)))
-    return pieces
+        video.pieces.append((kind, source, _inputs(processor, kind, source, _ANY_QUESTION)))
+    return video
 
 
 def _clip(videos: Any, sample: dict[str, Any]) -> SampledClip:

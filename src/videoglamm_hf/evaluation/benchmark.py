@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tqdm.auto import tqdm
+
+from ..data.annotations import inner_name
 from ..errors import InputError
 from .scores import Scores
 
@@ -46,6 +49,8 @@ class Benchmark:
             whether to show `progress`; None if the truth is not public.
         predictions: What the folder holds, for messages.
         truth: The files that hold the truth, for messages where they are not there.
+        check: Reads the truth of an item by its `index`, without its frames, and so finds what is wrong with it; None
+            if the truth is not public.
         settings: What the questions and figures depend on, for the record.
         clip_frames: Longest piece of a video that is asked about at once; None for whole videos.
         with_logits: Whether predictions need logits of masks.
@@ -65,10 +70,16 @@ class Benchmark:
     with_logits: bool = False
     submitted: bool = False
     zip_folder: str = ""
+    check: Callable[[int], Any] | None = None
 
 
-def check_items(items: Sequence[Item], where: str) -> None:
+def check_items(items: Sequence[Item], where: str, *, as_folders: bool = False) -> None:
     """Refuses names that would meet, or leave a folder, as names of files.
+
+    Args:
+        items: The items.
+        where: What messages call them.
+        as_folders: Whether predictions lie in folders of these very names.
 
     Raises:
         InputError: there is none, two items have one name, or a part of a name is no name of a file.
@@ -80,9 +91,22 @@ def check_items(items: Sequence[Item], where: str) -> None:
         for part in item.parts:
             if part in ("", ".", "..") or any(character in part for character in "/\\\0"):
                 raise InputError(f"{where}: {part!r:.80} cannot be the name of a file; rename it in the data")
+            if as_folders:
+                inner_name(part, where)
         if item.name in seen:
             raise InputError(f"{where}: two questions are called {item.name}; rename a video")
         seen.add(item.name)
+
+
+def check_truth(benchmark: Benchmark, items: Sequence[Item], *, progress: bool = False) -> None:
+    """Finds truth that cannot be scored before anything is asked.
+
+    Raises:
+        InputError, MediaError: It contradicts itself, or a file is missing or damaged.
+    """
+    if benchmark.check is not None:
+        for item in tqdm(items, "checking the truth", unit="question", leave=False, disable=not progress):
+            benchmark.check(item.index)
 
 
 def first_videos(items: Sequence[Item], limit: int | None) -> list[Item]:

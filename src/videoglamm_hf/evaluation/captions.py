@@ -1,11 +1,13 @@
 """Captions: what is compared of an answer, and how near it is to the truth in words."""
 
+import contextlib
 import functools
 import logging
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +42,23 @@ def clean_caption(text: str) -> tuple[str, list[str]]:
     if not isinstance(text, str):
         raise InputError(f"a caption must be text, not {type(text).__name__}")
     text = text.replace("\n", "").replace("  ", " ").split("ASSISTANT: ")[-1]
-    phrases = [phrase.strip() for phrase in re.findall(r"<p>(.*?)</p>", text)]
-    caption = re.sub(r"<.*?>", "", text).replace(SEG_TOKEN, "")
+    phrases = [text[start + len("<p>") : end].strip() for start, end in _spans(text, "<p>", "</p>")]
+    outside, last = [], 0
+    for start, end in _spans(text, "<", ">"):
+        outside.append(text[last:start])
+        last = end + 1
+    caption = "".join([*outside, text[last:]]).replace(SEG_TOKEN, "")
     return " ".join(caption.split()).strip("'").strip(), phrases
+
+
+def _spans(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
+    """Where a tag and the next closing one after it begin, again behind that: what `opening(.*?)closing` finds, but in
+    time that grows with the text alone.
+    """
+    start = text.find(opening)
+    while start >= 0 and (end := text.find(closing, start + len(opening))) >= 0:
+        yield start, end
+        start = text.find(opening, end + len(closing))
 
 
 def caption_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -116,11 +132,29 @@ def _tokenized(captions: Sequence[str]) -> list[list[str]]:
     lines = [_LINE_ENDS.sub(" ", caption[:MOST_CHARACTERS]) for caption in captions]
     # The tokenizer loses empty lines at the end.
     said = {number: [{"caption": line}] for number, line in enumerate(lines) if line.strip()}
-    words = PTBTokenizer().tokenize(said)
+    with _quiet_programs():
+        words = PTBTokenizer().tokenize(said)
     lost = [number for number in said if number not in words]
     if lost:
         raise ResourceError(f"Java's tokenizer ended at {lines[lost[0]]!r:.80}; give it more memory and run again")
     return [words.get(number, [""]) for number in range(len(lines))]
+
+
+@contextlib.contextmanager
+def _quiet_programs() -> Iterator[None]:
+    """What programs that are started meanwhile write to the screen is left out: the tokenizer's speed, for one."""
+    try:
+        screen = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
 
 
 def _meteor(truth: dict[int, list[str]], found: dict[int, list[str]]) -> tuple[float, list[float]]:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..output_files import explained_writes
 from .benchmark import Item
 from .mask_files import read_mask
 from .packed_frames import PackedFrame, count
-from .prediction import Prediction
+from .prediction import Prediction, Track
 from .scores import Scores, mean_region_and_boundary
 from .video_masks import frame_accuracy, frame_similarity, packed_frames
 
@@ -53,6 +53,17 @@ class Subject:
         return "_".join(self.parts)
 
 
+def check_subject(subjects: Sequence[Subject], index: int) -> None:
+    """Reads the truth of one expression, see [`Benchmark`].
+
+    Raises:
+        InputError, MediaError: It is missing, damaged, or contradicts itself.
+    """
+    subjects[index].track()
+    if subjects[index].foreground is not None:
+        subjects[index].foreground()
+
+
 def score_expressions(
     benchmark: str, subjects: Sequence[Subject], predictions: Path, *, progress: bool = False
 ) -> Scores:
@@ -75,7 +86,7 @@ def score_expressions(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two expressions are called {twice}, as VIDEO_EXPRESSION; rename a video")
-    scores = Scores(benchmark)
+    scores = Scores(benchmark, expected=len(subjects))
     found: dict[int, list[float]] = {}
     robust = {subject.name: 0.0 for subject in subjects if subject.foreground is not None}
     last, truth = None, _Truth([])
@@ -150,7 +161,7 @@ def export_expressions(
     objects: str,
     empty_files: bool = False,
 ) -> None:
-    """Writes predictions as `<video>/<expression>/<frame>.png`.
+    """Writes predictions as `<video>/<expression>/<frame>.png`; a frame without a mask has no file.
 
     Args:
         items: Expressions.
@@ -158,33 +169,46 @@ def export_expressions(
         folder: Where to.
         frames: Names of an expression's frames.
         objects: Which of an answer's objects count: one of `OBJECTS`.
-        empty_files: Whether an answer without an object is black files, as of a model that always gives masks; it
-            leaves no file otherwise.
+        empty_files: Whether a frame without a mask is a black file, as of a model that always gives masks.
 
     Raises:
+        MediaError: a prediction is not of the expression's frames.
         OutputError: a file cannot be written.
     """
     for item in items:
         prediction = read(item)
         if prediction is None:
             continue
-        if empty_files and not prediction.masks:
-            prediction = replace(prediction, masks=[[None] * len(frames(item))])
+        names = frames(item)
+        for track in prediction.masks:
+            if len(track) != len(names):
+                raise MediaError(
+                    f"the answer to {item.name} has {len(track)} masks for {len(names)} frames; delete its file in "
+                    "samples/, and run again to answer it anew"
+                )
         place = folder.joinpath(*item.parts)
         with explained_writes(place):
             place.mkdir(parents=True, exist_ok=True)
-            for frame, mask in zip(frames(item), counted_masks(prediction, objects), strict=False):
-                Image.fromarray(mask.astype(np.uint8) * 255).save(place / f"{frame}.png")
+            tracks = prediction.masks or [[None] * len(names)]
+            for frame, mask in zip(names, counted_masks(tracks, objects, prediction.size), strict=True):
+                if empty_files or mask.any():
+                    Image.fromarray(mask.astype(np.uint8) * 255).save(place / f"{frame}.png")
 
 
-def counted_masks(prediction: Prediction, objects: str) -> Iterable[np.ndarray]:
-    """The mask of every frame, bool `[H, W]`, of those objects of an answer that count; none if it has no object."""
-    chosen = prediction.masks
-    if objects != "all":
-        chosen = prediction.masks[:1] if objects == "first" else prediction.masks[-1:]
-    for masks in zip(*chosen, strict=True):
-        seen = [decode_rle(mask) for mask in masks if mask is not None]
-        yield np.logical_or.reduce(seen) if seen else np.zeros(prediction.size, bool)
+def counted_masks(tracks: Sequence[Track], objects: str, size: tuple[int, int]) -> Iterable[np.ndarray]:
+    """The mask of every frame, bool `[H, W]`, of those objects of an answer that count.
+
+    The last one is the last that has a mask in a frame, as of files that are written one over the other.
+
+    Args:
+        tracks: A track for each object, see [`Prediction`].
+        objects: One of `OBJECTS`.
+        size: (height, width) of the masks.
+    """
+    for masks in zip(*(tracks[:1] if objects == "first" else tracks), strict=True):
+        seen = [mask for mask in (decode_rle(mask) for mask in masks if mask is not None) if mask.any()]
+        counted = seen[-1:] if objects == "last" else seen
+        yield np.logical_or.reduce(counted) if counted else np.zeros(size, bool)
 
 
 class _Truth:

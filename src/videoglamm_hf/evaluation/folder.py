@@ -13,13 +13,14 @@ from ..data.masks import decode_masks, mask_size
 from ..data.sample import conversations_of, kind_of
 from ..errors import InputError
 from ..messages import parts_of
-from .answer_files import ANSWER_FILES, answers_in, export_answers
+from .answer_files import ANSWER_FILES, answers_in, check_size, export_answers
 from .benchmark import Benchmark, Item, check_items
-from .gcg import caption_figures, caption_sample, check_size, similarity_of
+from .gcg import caption_figures, caption_sample, similarity_of
 from .moments import score_moment
 from .options import Options
 from .prediction import Prediction
 from .scores import Scores, mean_region_and_boundary
+from .text_similarity import Similarity
 from .tubes import said_moment
 from .video_masks import boundary_accuracy, region_similarity
 
@@ -35,7 +36,8 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         options: See [`Options`]; a prompt has a place for the question, `{phrase}`.
 
     Raises:
-        InputError, MediaError: As [`JsonlDataset`], or there is no such file, or a sample has no video or picture.
+        InputError, MediaError: As [`JsonlDataset`], or there is no such file, a sample has no video or picture, or
+            the text encoder cannot be loaded.
     """
     path = _file(Path(data), options.split)
     dataset = JsonlDataset(path)
@@ -56,7 +58,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     check_items(items, str(path))
     items.sort(key=lambda item: item.video)
     sample = partial(_sample, dataset, places)
-    score = partial(_score, sample, options)
+    score = partial(_score, sample, options, *similarity_of(options.text_encoder))
     return Benchmark(
         "folder",
         items,
@@ -66,6 +68,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         ANSWER_FILES,
         "masks",
         {"prompt": options.prompt, "split": options.split},
+        check=lambda index: _moment(sample(index), None),
     )
 
 
@@ -108,6 +111,8 @@ def _sample(dataset: JsonlDataset, places: Sequence[tuple[int, int]], index: int
 def _score(
     sample: Any,
     options: Options,
+    similarity: Similarity,
+    recall: str,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str] = (),
@@ -115,26 +120,22 @@ def _score(
     progress: bool = False,
 ) -> Scores:
     """J and F of the objects in their order; beside them, where the truth has them, phrases, captions and moments."""
-    similarity, recall = similarity_of(options.text_encoder)
     scores = Scores("folder", ratios={recall: ["recalled", "phrases"]})
     scores.settings["text_encoder"] = options.text_encoder or "none: words in common"
     captions: dict[str, tuple[str, str]] = {}
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
         truth = sample(item.index)
         try:
-            scores.per_expression[item.name] = _region_and_boundary(truth, prediction)
+            pair, own, words = _figures(truth, prediction, similarity)
         except InputError as error:
+            # Raises again if it is the truth that is wrong.
+            pair, own, words = _figures(truth, None, similarity)
             scores.failed[item.name] = str(error)
-            prediction = None
-            scores.per_expression[item.name] = [0.0, 0.0]
-        own: dict[str, float] = {}
-        if truth["masks"] and "<p>" in _answer(truth):
-            plain = {**truth, "messages": [{"content": [{"text": _answer(truth)}]}]}
-            own, *words = caption_sample(plain, prediction, similarity)
-            captions[item.name] = tuple(words)
-        own |= _moment(truth, prediction)
+        scores.per_expression[item.name] = pair
         if own:
             scores.per_sample[item.name] = own
+        if words:
+            captions[item.name] = words
     scores.figures = mean_region_and_boundary(scores.per_expression.values()) if scores.per_expression else {}
     kinds = dict.fromkeys(item.kind for item in items)
     for kind in kinds if len(kinds) > 1 else ():
@@ -142,10 +143,24 @@ def _score(
         scores.figures[kind or "other"] = mean_region_and_boundary(pairs)
     _add_means(scores, recall)
     if captions:
-        scores.figures |= caption_figures(
-            scores, *zip(*captions.values(), strict=True), list(captions), options, progress
-        )
+        scores.figures |= caption_figures(scores, captions, options, progress)
     return scores
+
+
+def _figures(
+    truth: dict[str, Any], prediction: Prediction | None, similarity: Similarity
+) -> tuple[list[float], dict[str, float], tuple[str, ...]]:
+    """J and F of one sample, its other figures, and what was said and should be; none of these without a caption.
+
+    Raises:
+        InputError: The prediction is not of the truth's size and frames, or the truth's moment cannot be used.
+    """
+    own: dict[str, float] = {}
+    words: list[str] = []
+    if truth["masks"] and "<p>" in _answer(truth):
+        plain = {**truth, "messages": [{"content": [{"text": _answer(truth)}]}]}
+        own, *words = caption_sample(plain, prediction, similarity)
+    return _region_and_boundary(truth, prediction), own | _moment(truth, prediction), tuple(words)
 
 
 def _answer(truth: dict[str, Any]) -> str:

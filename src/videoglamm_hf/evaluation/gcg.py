@@ -1,7 +1,7 @@
 """Grounded captions, asked as the original's `eval_gcg_infer.py`, scored as its `eval_gcg_metrics.py`."""
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from ..data.gcg import GcgDataset
 from ..data.masks import decode_masks
 from ..data.referring import split_folder
 from ..errors import InputError
-from .answer_files import ANSWER_FILES, answers_in, export_answers, means
+from .answer_files import ANSWER_FILES, answers_in, check_size, export_answers, means
 from .benchmark import Benchmark, Item, check_items
 from .captions import caption_scores, clean_caption
 from .grounded_captions import score_grounded_caption
-from .judging import Judge
 from .options import Options
 from .prediction import Prediction
 from .scores import Scores
@@ -37,7 +36,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         options: See [`Options`].
 
     Raises:
-        InputError: As [`GcgDataset`].
+        InputError: As [`GcgDataset`], or the text encoder cannot be loaded.
     """
     root = split_folder(data)
     path = root / f"{options.split or 'val'}.json"
@@ -50,10 +49,11 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         items,
         dataset.__getitem__,
         export_answers,
-        partial(_score, dataset, options),
+        partial(_score, dataset, options, *similarity_of(options.text_encoder)),
         ANSWER_FILES,
         "masks",
         {"split": options.split or "val", "prompt": question},
+        check=dataset.truth,
     )
 
 
@@ -93,17 +93,6 @@ def caption_sample(
     return figures, said, caption
 
 
-def check_size(prediction: Prediction, size: tuple[int, int]) -> None:
-    """Refuses a prediction of another size than (height, width).
-
-    Raises:
-        InputError: Its size is another.
-    """
-    if tuple(prediction.size) != tuple(size):
-        found, wanted = ("x".join(map(str, reversed(sides))) for sides in (prediction.size, size))
-        raise InputError(f"its masks are {found}, but the truth is {wanted}; write them in the size of the video")
-
-
 def similarity_of(encoder: str | None) -> tuple[Similarity, str]:
     """How phrases are compared, and what the recall by it is called: `recall` by the original's encoder alone."""
     if encoder is None:
@@ -114,28 +103,34 @@ def similarity_of(encoder: str | None) -> tuple[Similarity, str]:
 
 def caption_figures(
     scores: Scores,
-    said: Sequence[str],
-    true: Sequence[str],
-    names: Sequence[str],
+    captions: Mapping[str, tuple[str, str]],
     options: Options,
     progress: bool,
 ) -> dict[str, Any]:
     """METEOR, CIDEr, BLEU and ROUGE-L of a set, and a judge's mean if there is one; adds those of every sample to the
     scores, or what they need.
+
+    Args:
+        scores: The scores.
+        captions: What was said and the true caption, by the sample's name.
+        options: See [`Options`].
+        progress: Whether to show a bar.
     """
     judged: dict[str, float] = {}
     if options.judge is not None:
-        values = Judge(options.judge, options.judge_model).scores(said, true, progress=progress)
-        for name, value in zip(names, values, strict=True):
+        values, problems = options.judging().scores(captions, progress=progress)
+        for name, value in values.items():
             scores.per_sample[name]["judge"] = value
-        judged["judge"] = sum(values) / len(values)
+        if values:
+            judged["judge"] = sum(values.values()) / len(values)
         scores.settings["judge"] = f"{options.judge_model} at {options.judge}"
-    found = caption_scores(said, true)
+        scores.settings["not_judged"] = problems
+    found = caption_scores(*(list(side) for side in zip(*captions.values(), strict=True)))
     if "missing" in found:
         scores.settings["not_scored"] = found["missing"]
         return judged
     for figure in ("METEOR", "CIDEr"):
-        for name, value in zip(names, found[f"{figure}_per_sample"], strict=True):
+        for name, value in zip(captions, found[f"{figure}_per_sample"], strict=True):
             scores.per_sample[name][figure] = value
     bleu = {f"BLEU_{n}": value for n, value in enumerate(found["BLEU_1_to_4"], start=1)}
     return {"METEOR": found["METEOR"], "CIDEr": found["CIDEr"], "ROUGE_L": found["ROUGE_L"], **bleu, **judged}
@@ -144,6 +139,8 @@ def caption_figures(
 def _score(
     dataset: GcgDataset,
     options: Options,
+    similarity: Similarity,
+    recall: str,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str] = (),
@@ -151,35 +148,34 @@ def _score(
     progress: bool = False,
 ) -> Scores:
     """mIoU and recall over samples, and figures of captions if Java is there."""
-    similarity, recall = similarity_of(options.text_encoder)
     scores = Scores("gcg", ratios={recall: ["recalled", "phrases"]})
     scores.settings["text_encoder"] = options.text_encoder or "none: words in common"
-    captions = score_captions(scores, dataset.__getitem__, similarity, predictions, items, failed, progress)
+    captions = _score_captions(scores, dataset.truth, similarity, predictions, items, failed, progress)
     own = list(scores.per_sample.values())
     scores.figures = means([{"miou": sample["miou"]} for sample in own])
     scores.figures[recall] = sum(s["recalled"] for s in own) / max(1, sum(s["phrases"] for s in own))
-    scores.figures |= caption_figures(scores, *captions, list(scores.per_sample), options, progress)
+    scores.figures |= caption_figures(scores, captions, options, progress)
     return scores
 
 
-def score_captions(
+def _score_captions(
     scores: Scores,
-    sample: Callable[[int], dict[str, Any]],
+    truth_of: Callable[[int], dict[str, Any]],
     similarity: Similarity,
     predictions: Path,
     items: Sequence[Item],
     failed: Collection[str],
     progress: bool,
-) -> tuple[list[str], list[str]]:
-    """Adds the figures of every item to the scores; returns what was said, and the true captions."""
-    said, true = [], []
+) -> dict[str, tuple[str, str]]:
+    """Adds the figures of every item to the scores; returns what was said and the true caption, by the item's name."""
+    found = {}
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
-        truth = sample(item.index)
+        truth = truth_of(item.index)
         try:
             figures, *captions = caption_sample(truth, prediction, similarity)
         except InputError as error:
             scores.failed[item.name] = str(error)
             figures, *captions = caption_sample(truth, None, similarity)
         scores.per_sample[item.name] = figures
-        said.append(captions[0]), true.append(captions[1])
-    return said, true
+        found[item.name] = tuple(captions)
+    return found

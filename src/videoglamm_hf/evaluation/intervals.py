@@ -29,14 +29,34 @@ def bootstrap_interval(
     values, weights = np.asarray(values, np.float64), _weights(values, weights)
     if not len(values) or not weights.sum():
         return float("nan"), float("nan")
-    _, groups = np.unique(np.asarray(videos), return_inverse=True)
-    sums, counts = (np.bincount(groups, weights=column) for column in (values * weights, weights))
-    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
-    totals = draws @ counts
-    means = (draws @ sums)[totals > 0] / totals[totals > 0]
-    outside = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(means, [outside, 100 - outside])
-    return float(low), float(high)
+    sums, totals = _drawn(videos, (values * weights, weights), seed)
+    return _ends(sums[totals > 0] / totals[totals > 0])
+
+
+def paired_interval(
+    first: tuple[Sequence[float], Sequence[float]],
+    second: tuple[Sequence[float], Sequence[float]],
+    videos: Sequence[str],
+    *,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Between which values the second figure less the first lies, as [`bootstrap_interval`] draws: of both sides the
+    same videos.
+
+    Args:
+        first, second: Above and below of every sample, whose sums are those of a figure: of a mean the values and
+            ones, both times weights; of a ratio its two parts. A sample without the figure has zeros.
+        videos: Which video every sample is about.
+        seed: Of the draws.
+
+    Returns:
+        The lower and the upper end; NaN if one side's parts below are all 0.
+    """
+    above, below, other_above, other_below = _drawn(videos, (*first, *second), seed)
+    kept = (below > 0) & (other_below > 0)
+    if not kept.any():
+        return float("nan"), float("nan")
+    return _ends(other_above[kept] / other_below[kept] - above[kept] / below[kept])
 
 
 def weighted_mean(values: Sequence[float], weights: Sequence[float] | None = None) -> float:
@@ -79,6 +99,21 @@ def figure_intervals(
             counts = [values[below] for values in own.values()]
             found[figure] = list(bootstrap_interval(shares, [videos[name] for name in own], counts))
     return found
+
+
+def _drawn(videos: Sequence[str], columns: Sequence[Sequence[float]], seed: int) -> list[np.ndarray]:
+    """Sums of every column over the videos of each draw, `[DRAWS]`."""
+    _, groups = np.unique(np.asarray(videos), return_inverse=True)
+    sums = [np.bincount(groups, weights=np.asarray(column, np.float64)) for column in columns]
+    count = len(sums[0])
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return [draws @ column for column in sums]
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    outside = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(values, [outside, 100 - outside])
+    return float(low), float(high)
 
 
 def _weights(values: Sequence[float], weights: Sequence[float] | None) -> np.ndarray:

@@ -3,27 +3,45 @@
 The words of the question are ours, so figures are not those of papers, and bear the name `judge`.
 """
 
+import hashlib
 import json
+import math
 import os
 import re
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..errors import InputError, ResourceError
+from ..errors import InputError
+from ..output_files import explained_writes, replacing_file
 
 KEY = "OPENAI_API_KEY"  # of the environment; keys stand in no file
 _TRIES = 3
+_PAUSE = 2.0  # seconds before the second try, twice as many before the third
 _SECONDS = 60
-_SCORE = re.compile(r'"score"\s*:\s*(\d+(?:\.\d+)?)')
+_MOST_SILENT = 3  # captions in a row without any reply, before the others are not asked about
+_NUMBER = r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+_SCORE = re.compile(rf'"score"\s*:\s*"?{_NUMBER}"?\s*[,}}]')
+_BARE = re.compile(rf"\s*{_NUMBER}\s*(?:/\s*100|%)?\s*\.?\s*")
 _QUESTION = """How likely do these two captions describe the same video, from 0 (surely not) to 100 (surely)?
 Judge what they say, not their style. Answer with JSON alone: {{"score": NUMBER, "reason": "TEXT"}}
 
 True caption: {true}
 Caption to judge: {said}"""
+
+
+class _NoReply(Exception):
+    """Why there is no reply, and whether there never will be one."""
+
+    def __init__(self, reason: str, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 @dataclass(frozen=True)
@@ -33,48 +51,120 @@ class Judge:
     Attributes:
         endpoint: Base URL, as in `https://host/v1`; `/chat/completions` is added.
         model: Its name there.
+        kept: Folder of replies, each a file as soon as it is there; what was asked before is not asked again. None
+            keeps none.
+
+    Raises:
+        InputError: The endpoint is no http(s) URL.
     """
 
     endpoint: str
     model: str
+    kept: Path | None = None
 
-    def scores(self, said: Sequence[str], true: Sequence[str], *, progress: bool = False) -> list[float]:
-        """How alike captions are, 0 to 1 each.
-
-        Args:
-            said, true: Captions without tags, as many of both.
-            progress: Whether to show a bar.
-
-        Raises:
-            InputError: The endpoint is no http(s) URL.
-            ResourceError: It does not answer, refuses, or gives no score.
-        """
+    def __post_init__(self) -> None:
         if not self.endpoint.startswith(("http://", "https://")):
             raise InputError(f"the judge {self.endpoint!r:.200} is no http(s) URL")
-        pairs = tqdm(
-            zip(said, true, strict=True), "judging", total=len(said), unit="caption", leave=False, disable=not progress
-        )
-        return [self._score(own, other) for own, other in pairs]
 
-    def _score(self, said: str, true: str) -> float:
-        question = _QUESTION.format(true=true, said=said)
+    def scores(
+        self, captions: Mapping[str, tuple[str, str]], *, progress: bool = False
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """How alike captions are, 0 to 1, and why some have no score.
+
+        A judge that refuses, or does not reply to three captions in a row, is not asked about the others.
+
+        Args:
+            captions: What was said and the true caption, without tags, by the sample's name.
+            progress: Whether to show a bar.
+
+        Returns:
+            Scores by name, and reasons by the other names.
+
+        Raises:
+            OutputError: A reply cannot be kept.
+        """
+        found: dict[str, float] = {}
+        problems: dict[str, str] = {}
+        over, silent = "", 0
+        for name, (said, true) in tqdm(captions.items(), "judging", unit="caption", leave=False, disable=not progress):
+            question = _QUESTION.format(true=true, said=said)
+            try:
+                value = score_of(self._kept(question) or "")
+                if value is None:
+                    if over:
+                        raise _NoReply(over)
+                    value = self._asked(question)
+                found[name], silent = value, 0
+            except _NoReply as problem:
+                problems[name] = str(problem)
+                silent = silent + 1 if isinstance(problem.__cause__, OSError) else 0
+                if problem.final or silent == _MOST_SILENT:
+                    over = str(problem)
+        return found, problems
+
+    def _asked(self, question: str) -> float:
+        """The score of a reply that has one, which is kept."""
+        problem = _NoReply("")
+        for number in range(_TRIES):
+            if number:
+                time.sleep(_PAUSE * number)
+            try:
+                reply = self._reply(question)
+            except _NoReply as error:
+                problem = error
+                if error.final:
+                    break
+                continue
+            value = score_of(reply)
+            if value is not None:
+                self._keep(question, reply)
+                return value
+            problem = _NoReply(f"the judge replied without a score from 0 to 100: {reply!r:.200}")
+        raise problem
+
+    def _reply(self, question: str) -> str:
+        """What the endpoint says."""
         body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
         headers = {"Content-Type": "application/json"}
         if os.environ.get(KEY):
             headers["Authorization"] = f"Bearer {os.environ[KEY]}"
         url = f"{self.endpoint.rstrip('/')}/chat/completions"
-        reason = ""
-        for _ in range(_TRIES):
-            request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-            try:
-                with urllib.request.urlopen(request, timeout=_SECONDS) as response:
-                    written = json.loads(response.read())["choices"][0]["message"]["content"]
-                found = _SCORE.search(written)
-                if found and float(found[1]) <= 100:
-                    return float(found[1]) / 100
-                reason = f"it answered without a score from 0 to 100: {written!r:.200}"
-            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-                reason = f"{type(error).__name__}: {error}"
-                if isinstance(error, urllib.error.HTTPError) and error.code in (400, 401, 403, 404):
-                    break
-        raise ResourceError(f"the judge at {url} gives no score ({reason}); answers are kept, so score again")
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as response:
+                reply = json.loads(response.read())["choices"][0]["message"]["content"]
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            final = isinstance(error, urllib.error.HTTPError) and error.code in (400, 401, 403, 404)
+            raise _NoReply(f"the judge at {url} gives no reply ({type(error).__name__}: {error})", final) from error
+        if not isinstance(reply, str):
+            raise _NoReply(f"the judge at {url} replied without text")
+        return reply
+
+    def _kept(self, question: str) -> str | None:
+        if self.kept is not None:
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                return str(json.loads(self._file(question).read_bytes())["reply"])
+        return None
+
+    def _keep(self, question: str, reply: str) -> None:
+        if self.kept is not None:
+            path = self._file(question)
+            with explained_writes(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing_file(path) as aside:
+                    aside.write_text(json.dumps({"question": question, "reply": reply}) + "\n", encoding="utf-8")
+
+    def _file(self, question: str) -> Path:
+        key = json.dumps([self.endpoint, self.model, question])
+        return self.kept / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def score_of(reply: str) -> float | None:
+    """The score in a reply, 0 to 1: `"score"` of JSON anywhere in it, or a number that is all of it.
+
+    >>> score_of('Well: {"score": 1e2, "reason": "alike"}'), score_of("85"), score_of("7 of 10")
+    (1.0, 0.85, None)
+    """
+    found = _SCORE.search(reply) or _BARE.fullmatch(reply)
+    value = float(found[1]) if found else math.nan
+    return value / 100 if 0 <= value <= 100 else None

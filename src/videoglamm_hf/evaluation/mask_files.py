@@ -45,6 +45,6 @@ def read_labels(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _check_size(path: Path, found: tuple[int, int], size: tuple[int, int] | None) -> None:
     if size is not None and tuple(found) != tuple(size):
         raise MediaError(
-            f"{path}: is {found[1]}x{found[0]}, but annotations and other frames are {size[1]}x{size[0]}; write all "
-            "masks in the size of the video"
+            f"{path}: is {found[1]}x{found[0]}, but annotations and other frames are {size[1]}x{size[0]}; masks must "
+            "have their size, and so must the frames that a model is asked about"
         )

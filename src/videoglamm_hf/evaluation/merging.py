@@ -39,7 +39,8 @@ def merge_expressions(logits: Sequence[np.ndarray]) -> np.ndarray:
     for frame, label in enumerate(labels):
         largest = np.full(label.shape, BACKGROUND)
         for number, all_values in enumerate(logits, start=1):
-            values = all_values[frame].astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large is infinite
+                values = all_values[frame].astype(np.float32)
             if np.isnan(values).any():
                 raise InputError(f"logits[{number - 1}][{frame}] holds NaN")
             won = (values >= LEAST) & (values > largest)

@@ -11,7 +11,7 @@ from ..data.mevis import MevisDataset
 from ..data.ref_youtube_vos import RefYoutubeVosDataset
 from ..data.referring import Expression, read_expressions, split_folder
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import MASK_FILES, Subject, export_expressions, score_expressions, score_items
+from .expression_scores import MASK_FILES, Subject, check_subject, export_expressions, score_expressions, score_items
 from .options import Options, asked
 from .scores import Scores
 
@@ -52,18 +52,19 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item((e.video, e.number), e.video, index, asked(PROMPT, options, e.entry["exp"]))
         for index, e in enumerate(expressions)
     ]
-    check_items(items, str(root))
-    frames = partial(frames_of, expressions)
+    check_items(items, str(root), as_folders=True)
+    frames, subjects = partial(frames_of, expressions), subjects_of(dataset) if with_truth else []
     return Benchmark(
         "mevis",
         items,
         dataset.__getitem__ if with_truth else partial(unlabelled, root, expressions),
         partial(export_expressions, frames=frames, objects=options.objects),
-        partial(score_items, "mevis", subjects_of(dataset)) if with_truth else None,
+        partial(score_items, "mevis", subjects) if with_truth else None,
         MASK_FILES,
         "mask_dict.json",
         {"prompt": options.prompt or PROMPT, "objects": options.objects},
         submitted=True,
+        check=partial(check_subject, subjects) if with_truth else None,
     )
 
 

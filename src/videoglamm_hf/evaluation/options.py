@@ -1,9 +1,11 @@
 """What of an evaluation can be chosen; what is not follows the original's scripts."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import InputError
 from .choices import OBJECTS
+from .judging import Judge
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Options:
             questions are about more than the moment.
         text_encoder: Folder or Hub id of the encoder that compares phrases; None compares words.
         judge, judge_model: Endpoint of a language model that judges captions, and its name there; None for no judge.
+        judge_replies: Folder that keeps its replies; None keeps none.
 
     Raises:
         InputError: A choice is none of these.
@@ -31,12 +34,21 @@ class Options:
     text_encoder: str | None = None
     judge: str | None = None
     judge_model: str | None = None
+    judge_replies: Path | None = None
 
     def __post_init__(self) -> None:
         if self.objects not in OBJECTS:
             raise InputError(f"objects is {self.objects!r:.80}; there are {', '.join(OBJECTS)}")
         if (self.judge is None) != (self.judge_model is None):
             raise InputError("give both, where the judge is and the name of its model, or neither")
+        if self.judge is not None:
+            self.judging()
+        if self.prompt is not None and not self.prompt.strip():
+            raise InputError("the prompt is empty; leave --prompt out to ask as the original does")
+
+    def judging(self) -> Judge:
+        """The judge that was chosen."""
+        return Judge(self.judge, self.judge_model, self.judge_replies)
 
 
 def asked_sentence(template: str, options: Options, sentence: str) -> str:

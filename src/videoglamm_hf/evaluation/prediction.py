@@ -75,6 +75,8 @@ def read_prediction(path: Path) -> Prediction:
     Raises:
         MediaError: it cannot be read, or is not as it should be; the message names the member.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise MediaError(f"{path}: no prediction that can be read: it is no file")
     try:
         about = json.loads(path.read_bytes())
         text, size, masks = about.pop("text"), about.pop("size"), about.pop("masks")

@@ -7,7 +7,7 @@ from typing import Any
 from ..data.reason_vos import ReasonVOSDataset
 from ..data.referring import Expression
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import Subject, export_expressions, score_items
+from .expression_scores import Subject, check_subject, export_expressions, score_items
 from .mevis import PROMPT, frames_of
 from .options import Options, asked, asked_sentence
 from .revos import SENTENCE_PROMPT
@@ -34,7 +34,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item(parts, parts[0], index, _question(expressions[index], options), _kind(expressions[index]))
         for parts, index in last.items()
     ]
-    check_items(items, str(dataset.root))
+    check_items(items, str(dataset.root), as_folders=True)
     subjects = [
         Subject(_parts(e), dataset.annotated_frames(index), (e.entry["obj_id"],), partial(_track, dataset, index))
         for index, e in enumerate(expressions)
@@ -53,6 +53,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "objects": options.objects,
         },
         submitted=True,
+        check=partial(check_subject, subjects),
     )
 
 

@@ -4,23 +4,31 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..data.annotations import existing_frames, read_object_ids
+from ..data.annotations import existing_frames
 from ..data.referring import Expression, split_folder
 from ..data.rle import encode_rle
-from ..errors import InputError
+from ..errors import InputError, MediaError
 from .benchmark import Benchmark, Item, check_items
 from .label_maps import write_label_maps
 from .mevis import PROMPT
 from .object_pairing import ObjectStatistics, paired_scores, tracks_of
 from .options import Options, asked
-from .ref_davis_files import ANNOTATORS, Video, merged_logits, read_label_maps, read_video, read_videos
+from .ref_davis_files import (
+    ANNOTATORS,
+    Video,
+    merged_logits,
+    read_annotations,
+    read_label_maps,
+    read_video,
+    read_videos,
+)
 from .scores import Scores
 
 # Frames that are asked about at once, in the original's script.
@@ -68,11 +76,17 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         Item((e.video, e.number), e.video, index, asked(PROMPT, options, e.entry["exp"]))
         for index, e in enumerate(expressions)
     ]
-    check_items(items, str(root))
+    check_items(items, str(root), as_folders=True)
+
+    # Expressions of one video follow each other.
+    @lru_cache(maxsize=2)
+    def annotations(name: str) -> np.ndarray:
+        return read_annotations(root, name, videos[name])
+
     return Benchmark(
         "ref-davis17",
         items,
-        partial(_sample, root, videos, expressions),
+        partial(_sample, root, videos, expressions, annotations),
         partial(_export, videos),
         partial(_score, root, videos),
         f"VIDEO/EXPRESSION.npy, or ANNOTATOR/VIDEO/FRAME.png with {ANNOTATORS[0]} and so on",
@@ -81,18 +95,22 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         clip_frames=CLIP_FRAMES,
         with_logits=True,
         submitted=True,
+        check=lambda index: annotations(expressions[index].video),
     )
 
 
 def _sample(
-    root: Path, videos: Mapping[str, list[Expression]], expressions: list[Expression], index: int
+    root: Path,
+    videos: Mapping[str, list[Expression]],
+    expressions: list[Expression],
+    annotations: Callable[[str], np.ndarray],
+    index: int,
 ) -> dict[str, Any]:
     expression = expressions[index]
     folder = root / "ref" / "valid" / "JPEGImages" / expression.video
     video = existing_frames(folder, [f"{frame}.jpg" for frame in expression.frames])
     number = videos[expression.video].index(expression) // 4 + 1
-    annotations = root / "DAVIS" / "Annotations_unsupervised" / "480p" / expression.video
-    masks = (read_object_ids(annotations / f"{frame}.png") == number for frame in expression.frames)
+    masks = (labels == number for labels in annotations(expression.video))
     track = [encode_rle(mask) if mask.any() else None for mask in masks]
     return {"video": video, "mask_frames": list(range(len(video))), "masks": [track]}
 
@@ -114,9 +132,18 @@ def _export(
             answers = [read_answer(item) for item in own]
             size = next((answer.size for answer in answers if answer is not None), None)
             if size is not None:
-                write_label_maps(
-                    folder / annotator / name, [logits(item) for item in own], size, expressions[0].frames
-                )
+                frames = expressions[0].frames
+                found = [_of_frames(item, logits(item), len(frames)) for item in own]
+                write_label_maps(folder / annotator / name, found, size, frames)
+
+
+def _of_frames(item: Item, logits: np.ndarray | None, frames: int) -> np.ndarray | None:
+    if logits is not None and len(logits) != frames:
+        raise MediaError(
+            f"the answer to {item.name} has logits of {len(logits)} frames, not of {frames}; delete its files in "
+            "samples/, and run again to answer it anew"
+        )
+    return logits
 
 
 def _score(
@@ -146,7 +173,7 @@ def _scored(
         lacking = ", ".join(annotator for annotator in ANNOTATORS if annotator not in given)
         raise InputError(f"{folder}: has no {lacking}; the mean is over all four annotators")
     read_labels = read_label_maps if given else merged_logits
-    scores = Scores("ref-davis17")
+    scores = Scores("ref-davis17", expected=len(videos) * 4 if given else sum(map(len, videos.values())))
     scores.settings["predictions"] = "label maps" if given else "logits"
     statistics = {annotator: ObjectStatistics() for annotator in ANNOTATORS}
     for name, expressions in tqdm(videos.items(), desc="scoring", unit="video", disable=not progress):

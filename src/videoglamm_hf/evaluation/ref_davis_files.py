@@ -9,7 +9,7 @@ import numpy as np
 from ..data.annotations import read_object_ids
 from ..data.referring import Expression, read_expressions, split_folder
 from ..errors import InputError, MediaError
-from .described import described
+from .logit_files import read_logits
 from .mask_files import read_labels
 from .merging import merge_expressions
 from .object_pairing import tracks_of
@@ -69,6 +69,19 @@ def read_video(root: Path, name: str, expressions: list[Expression]) -> Video:
     """One video's truth.
 
     Raises:
+        InputError, MediaError: as [`read_annotations`].
+    """
+    labels = read_annotations(root, name, expressions)
+    void = labels == VOID
+    labels[void] = 0
+    objects = tracks_of(labels, int(labels[0].max()))
+    return Video(name, expressions, expressions[0].frames, labels.shape[1:], objects, void)
+
+
+def read_annotations(root: Path, name: str, expressions: list[Expression]) -> np.ndarray:
+    """Maps of labels of one video's frames, uint8 `[T, H, W]`: 0 background, n the n-th object, 255 void.
+
+    Raises:
         InputError: the frames are not those of the expressions, or differ in size.
         MediaError: an annotation cannot be read.
     """
@@ -84,10 +97,7 @@ def read_video(root: Path, name: str, expressions: list[Expression]) -> Video:
         if picture.shape != pictures[0].shape:
             found, first = list(picture.shape), list(pictures[0].shape)
             raise InputError(f"{folder}/{frame}.png: is {found}, but the first is {first}")
-    labels = np.stack(pictures)
-    void = labels == VOID
-    labels[void] = 0
-    return Video(name, expressions, frames, labels.shape[1:], tracks_of(labels, int(labels[0].max())), void)
+    return np.stack(pictures)
 
 
 def merged_logits(folder: Path, video: Video, annotator: int, scores: Scores) -> tuple[np.ndarray, set[int]]:
@@ -102,7 +112,7 @@ def merged_logits(folder: Path, video: Video, annotator: int, scores: Scores) ->
             unusable.add(number)
             continue
         try:
-            logits[-1] = _read_logits(path, nothing.shape)
+            logits[-1] = read_logits(path, nothing.shape)
         except MediaError as error:
             scores.failed[name] = str(error)
             unusable.add(number)
@@ -127,21 +137,3 @@ def read_label_maps(folder: Path, video: Video, annotator: int, scores: Scores) 
         scores.failed[name] = str(error)
         return np.zeros_like(labels), everything
     return labels, set()
-
-
-def _read_logits(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Float `[T, H, W]`, left in the file.
-
-    Raises:
-        MediaError: it is no such array, of another shape, or holds NaN.
-    """
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise MediaError(f"{path}: cannot be read as an array: {error}") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.shape != shape:
-        raise MediaError(f"{path}: must be float {list(shape)}, [T, H, W] of the video, not {described(values)}")
-    for number, frame in enumerate(values):
-        if np.isnan(frame).any():
-            raise MediaError(f"{path}: frame {number} holds NaN")
-    return values

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..data.ref_youtube_vos import RefYoutubeVosDataset
 from ..data.referring import read_expressions, split_folder
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import MASK_FILES, export_expressions, score_items
+from .expression_scores import MASK_FILES, check_subject, export_expressions, score_items
 from .mevis import PROMPT, frames_of, subjects_of, unlabelled
 from .options import Options, asked
 
@@ -39,19 +39,20 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         for index, e in enumerate(expressions)
         if e.video not in others
     ]
-    check_items(items, str(path))
-    frames = partial(frames_of, expressions)
+    check_items(items, str(path), as_folders=True)
+    frames, subjects = partial(frames_of, expressions), subjects_of(dataset) if with_truth else []
     return Benchmark(
         "ref-youtube-vos",
         items,
         dataset.__getitem__ if with_truth else partial(unlabelled, folder, expressions),
         partial(export_expressions, frames=frames, objects=options.objects, empty_files=True),
-        partial(score_items, "ref-youtube-vos", subjects_of(dataset)) if with_truth else None,
+        partial(score_items, "ref-youtube-vos", subjects) if with_truth else None,
         MASK_FILES,
         f"{split}/Annotations, or no obj_id in its meta_expressions.json",
         {"prompt": options.prompt or PROMPT, "objects": options.objects, "split": split},
         submitted=True,
         zip_folder="Annotations",
+        check=partial(check_subject, subjects) if with_truth else None,
     )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.masks import decode_masks, mask_size
 from ..data.refcoco import RefCocoDataset
 from ..data.referring import split_folder
+from ..data.rle import decode_rle
 from ..errors import InputError
 from .answer_files import ANSWER_FILES, answers_in, export_answers, means
 from .benchmark import Benchmark, Item, check_items
@@ -53,6 +53,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
         ANSWER_FILES,
         "instances.json",
         settings,
+        check=dataset.mask,
     )
 
 
@@ -68,8 +69,7 @@ def _score(
     """gIoU: the mean of IoUs; cIoU: all intersections over all unions."""
     scores = Scores("refcoco", ratios={"cIoU": ["intersection", "union"]})
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
-        (track,) = dataset[item.index]["masks"]
-        truth = decode_masks([track], mask_size(track[0]))[0, 0] == 1
+        truth = decode_rle(dataset.mask(item.index))
         try:
             mask = _mask(prediction, objects, truth.shape)
         except InputError as error:
@@ -87,7 +87,7 @@ def _score(
 def _mask(prediction: Prediction | None, objects: str, size: tuple[int, int]) -> np.ndarray:
     if prediction is None or not prediction.masks:
         return np.zeros(size, bool)
-    (mask,) = counted_masks(prediction, objects) if len(prediction.masks[0]) == 1 else (None,)
-    if mask is None or mask.shape != size:
+    if len(prediction.masks[0]) != 1 or tuple(prediction.size) != size:
         raise InputError(f"it must have one mask of {size[1]}x{size[0]} for each object, the size of the picture")
+    (mask,) = counted_masks(prediction.masks, objects, size)
     return mask

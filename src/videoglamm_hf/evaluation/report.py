@@ -21,6 +21,12 @@ from .scores import Scores
 
 SHOWN = 24  # the worst, and as many by chance
 _BARS = 20  # of the histogram
+# Which of several objects in an answer is scored, by `objects` of the settings.
+_COUNTED = {
+    "last": "in every frame the last one that has a mask counts",
+    "first": "the first one counts",
+    "all": "all count together",
+}
 
 
 def write_report(
@@ -103,15 +109,20 @@ def _row(
         "question": item.question,
         "answer": "",
         "score": figures.get(item.name, {}).get(scores.main_figure),
-        "problem": scores.failed.get(item.name, "no prediction" if item.name in scores.missing else ""),
+        "problem": scores.failed.get(item.name, ""),
         "factors": {},
         "picture": None,
+        "counted": "",
         "tracks": [],
     }
     try:
         prediction = read(item)
         sample = benchmark.sample(item.index)
         row["answer"] = prediction.text if prediction is not None else ""
+        if item.name in scores.missing and not row["problem"]:
+            row["problem"] = "no prediction" if prediction is None else "no mask in the answer"
+        if prediction is not None and len(prediction.masks) > 1 and scores.settings.get("objects") in _COUNTED:
+            row["counted"] = f"{len(prediction.masks)} objects; {_COUNTED[scores.settings['objects']]}"
         row["tracks"] = sample.get("masks") or []
         row["factors"] = factors_of(row["tracks"], 0)
         if pictured and (sample.get("image") is not None or sample.get("mask_frames")):

@@ -16,7 +16,7 @@ from ..data.revos import KINDS, ReVOSDataset
 from ..errors import InputError
 from .answer_files import means
 from .benchmark import Benchmark, Item, check_items
-from .expression_scores import MASK_FILES, Subject, export_expressions, score_items
+from .expression_scores import MASK_FILES, Subject, check_subject, export_expressions, score_items
 from .mevis import PROMPT, frames_of, subjects_of
 from .options import Options, asked, asked_sentence
 from .scores import Scores
@@ -42,7 +42,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
     root, split = split_folder(data), options.split or SPLIT
     dataset = ReVOSDataset(root, split)
     items = [_item(dataset, index, e, options) for index, e in enumerate(dataset.expressions)]
-    check_items(items, str(root))
+    check_items(items, str(root), as_folders=True)
     subjects = subjects_of(dataset)
     if (root / "mask_dict_foreground.json").exists():
         subjects = [
@@ -64,6 +64,7 @@ def read(data: str | os.PathLike[str], options: Options) -> Benchmark:
             "split": split,
         },
         submitted=True,
+        check=partial(check_subject, subjects),
     )
 
 

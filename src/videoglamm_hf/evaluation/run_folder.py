@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from ..data.output_names import safe_name
 from ..errors import InputError, MediaError, OutputError
 from ..file_locks import locked
-from ..output_files import explained_writes, replacing_file
+from ..output_files import clear_leftovers, explained_writes, replacing_file
 from .benchmark import Item
+from .logit_files import read_logits
 from .prediction import Prediction, read_prediction
 
 _RUN = "run.json"
@@ -35,14 +36,16 @@ class RunFolder:
     Args:
         path: The folder; made if it does not exist.
         settings: What every answer in it depends on.
+        with_logits: Whether an answer needs logits beside it to be complete.
 
     Raises:
         InputError: it holds answers of another benchmark, model or of other settings; both are named.
         OutputError: it is not empty and no evaluation's, or cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], *, with_logits: bool = False) -> None:
         self.path = Path(path)
+        self._endings = (".json", ".npy") if with_logits else (".json",)
         # As they are read again.
         self.settings = json.loads(json.dumps(settings))
         if settings_of(self.path) is None:
@@ -67,7 +70,7 @@ class RunFolder:
         if logits is not None:
             with explained_writes(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing_file(path.with_suffix(".npy")) as aside, aside.open("wb") as file:
+                with replacing_file(path.with_name(f"{safe_name(item.name)}.npy")) as aside, aside.open("wb") as file:
                     np.save(file, logits, allow_pickle=False)
         prediction.write(path)
         with contextlib.suppress(OSError):
@@ -88,7 +91,8 @@ class RunFolder:
     def unanswered(self, items: Sequence[Item]) -> list[Item]:
         """The items without an answer, those that failed among them."""
         done = set(self._names("samples"))
-        return [item for item in items if f"{safe_name(item.name)}.json" not in done]
+        names = {item.name: safe_name(item.name) for item in items}
+        return [item for item in items if not all(names[item.name] + end in done for end in self._endings)]
 
     def failures(self, items: Iterable[Item]) -> dict[str, str]:
         """Why items could not be answered, by their names."""
@@ -119,17 +123,34 @@ class RunFolder:
         Raises:
             MediaError: the file is not as it was written.
         """
-        path = self._sample(item).with_suffix(".npy")
+        path = self._sample(item).with_name(f"{safe_name(item.name)}.npy")
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError) as error:
-            raise MediaError(f"{path}: cannot be read: {error}; delete it and its .json, and run again") from error
+            return read_logits(path) if path.exists() else None
+        except MediaError as error:
+            raise MediaError(f"{error}; delete it, and run again to answer it anew") from error
 
-    def scoring(self) -> contextlib.AbstractContextManager[bool]:
-        """Holds what only one process may do at a time; false if another one is at it."""
-        return locked(self.path / ".scoring.lock")
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[bool]:
+        """Holds what only one process may do at a time; false if another one is at it.
+
+        Raises:
+            OutputError: Nothing can be written in the folder.
+        """
+        with contextlib.ExitStack() as stack:
+            with explained_writes(self.path):
+                alone = stack.enter_context(locked(self.path / ".scoring.lock"))
+            yield alone
+
+    def tidy(self) -> None:
+        """Removes what killed runs left of the folder of predictions.
+
+        Raises:
+            OutputError: Another process writes it.
+        """
+        clear_leftovers(self.predictions)
+        for left in self.path.glob(".run.*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
     def take_over(self, other: str | os.PathLike[str]) -> None:
         """Copies the answers of another part of the same evaluation.
@@ -176,6 +197,8 @@ class RunFolder:
             return os.listdir(self.path / folder)
         except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            raise InputError(f"{self.path / folder} is a file where answers belong; move it away") from error
 
     def _sample(self, item: Item) -> Path:
         return self.path / "samples" / f"{safe_name(item.name)}.json"

@@ -33,6 +33,7 @@ class Scores:
         weights: What a sample counts in the figures, by its name; empty if all count the same.
         intervals: `[low, high]` of figures, see [`figure_intervals`].
         videos: Which video every sample is about, by its name; intervals are over videos.
+        expected: How many predictions were looked for.
         settings: What the figures depend on.
     """
 
@@ -48,6 +49,7 @@ class Scores:
     weights: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
+    expected: int = 0
     settings: dict[str, Any] = field(
         default_factory=lambda: {"boundary_tolerance": BOUNDARY_TOLERANCE, "frames_without_file": "empty"}
     )
@@ -93,10 +95,8 @@ def check_any_scored(scores: Scores, folder: Path, expected: str) -> None:
     """Refuses scores of a folder in which there was nothing: it is the wrong one.
 
     Raises:
-        InputError: Predictions are missing or failed, and no other one scores more than 0.
+        InputError: All predictions are missing or failed.
     """
-    if not any(value for own in scores.samples().values() for value in own.values()) and (
-        scores.missing or scores.failed
-    ):
+    if len({*scores.missing, *scores.failed}) >= scores.expected:
         reason = next(iter(scores.failed.values()), f"predictions are expected as {expected}")
         raise InputError(f"{folder}: holds no prediction that can be scored; {reason}")

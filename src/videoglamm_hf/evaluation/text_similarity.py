@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ def encoder_similarity(name: str) -> Similarity:
     Raises:
         InputError: It cannot be loaded.
     """
+    if not Path(name).exists() and (Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise InputError(f"the text encoder {name}: there is no such folder, and no model of the Hub has such a name")
     try:
         tokenizer, model = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -11,10 +11,11 @@ import numpy as np
 from ..data.referring import Expression
 from ..data.tubes import TubeDataset
 from ..errors import InputError
-from .answer_files import ANSWER_FILES, answers_in, export_answers, means_by_kind
+from .answer_files import ANSWER_FILES, answers_in, check_size, export_answers, means_by_kind
 from .benchmark import Benchmark, Item, check_items
 from .moments import score_moment
 from .options import Options
+from .prediction import Prediction
 from .scores import Scores
 
 PROMPTS = {
@@ -58,6 +59,7 @@ def tube_benchmark(name: str, dataset: TubeDataset, where: str, options: Options
         ANSWER_FILES,
         "boxes",
         settings,
+        check=dataset.truth,
     )
 
 
@@ -91,20 +93,20 @@ def _score(
     scores = Scores(name, settings={"moments": "predicted" if with_moments else "given"})
     skipped = []
     for item, prediction in answers_in(predictions, items, scores, failed, progress=progress):
-        sample = dataset[item.index]
-        if sample["moment"] is None:
+        truth = dataset.truth(item.index)
+        if truth["moment"] is None:
             skipped.append(item.name)
             continue
         masks, moment = [], (0, 0)
         if prediction is not None:
             moment = said_moment(prediction.text) or moment
             try:
-                masks = [_pixels(prediction, sample)] if prediction.masks else []
+                masks = [_pixels(prediction, truth)] if prediction.masks else []
             except InputError as error:
                 scores.failed[item.name] = str(error)
-        boxes = np.array([box or [0.0] * 4 for box in sample["boxes"]])
+        boxes = np.array([box or [0.0] * 4 for box in truth["boxes"]])
         scores.per_sample[item.name] = score_moment(
-            masks, boxes, tuple(sample["moment"]), moment if with_moments else None
+            masks, boxes, tuple(truth["moment"]), moment if with_moments else None
         )
     # As in the original: no frame that is taken lies in the moment.
     scores.settings["skipped"] = skipped
@@ -112,9 +114,14 @@ def _score(
     return scores
 
 
-def _pixels(prediction: Any, sample: dict[str, Any]) -> np.ndarray:
-    """Masks of the object that counts, the last one, bool `[T, H, W]`."""
-    pixels, frames = prediction.pixels(len(prediction.masks) - 1), len(sample["mask_frames"])
+def _pixels(prediction: Prediction, truth: dict[str, Any]) -> np.ndarray:
+    """Masks of the object that counts, the last one, bool `[T, H, W]`.
+
+    Raises:
+        InputError: They are not of the truth's size and frames.
+    """
+    check_size(prediction, truth["size"])
+    pixels, frames = prediction.pixels(len(prediction.masks) - 1), len(truth["boxes"])
     if len(pixels) != frames:
         raise InputError(f"it has {len(pixels)} masks for {frames} frames")
     return pixels
