@@ -54,6 +54,29 @@ def fingerprints(model: nn.Module) -> dict[str, str]:
     }
 
 
+def weight_fingerprints(model: nn.Module) -> dict[str, str]:
+    """What all weights of a [`VideoGlammForGroundedGeneration`] are, as far as a few numbers of each tell.
+
+    Returns:
+        `towers`, `language_model` and `heads` (what no quantiser touches); rounded to bfloat16, as [`fingerprints`].
+        Parts whose weights are quantised are left out: what remains of them are no longer those numbers.
+    """
+    inner = model.model
+    parts = {
+        "towers": (inner.spatial_tower, inner.temporal_tower),
+        "language_model": (inner.language_model,),
+        "heads": (
+            *(inner.spatial_projector, inner.temporal_projector),
+            *(model.lm_head, model.seg_projection, model.pixel_decoder),
+        ),
+    }
+    floating = {
+        name: all(own.is_floating_point() for module in modules for own in module.parameters())
+        for name, modules in parts.items()
+    }
+    return {name: _name([], *modules) for name, modules in parts.items() if floating[name]}
+
+
 def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(config, name, None) for name in names}
 

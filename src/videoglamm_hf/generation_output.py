@@ -29,6 +29,12 @@ class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
         finish_reasons: Per sequence, `"stop"` if the answer is complete (an end token, a stopping criterion) or
             `"length"` if it was cut at the limit on its length; None where a decoding method of its own does not say.
         frame_timestamps: Per sequence, seconds of each frame, if the inputs carried them.
+        word_log_probs: Per sequence, float32 `[n]`: log probability that the language model itself gives to each
+            generated token, the one that ended the answer being the last; None where a decoding method of its own
+            does not say.
+        object_probabilities: Per sequence, float32 `[num_objects]`: that the mask is right, of a model with a
+            calibration (docs/own_data.md); else None.
+        presence_probabilities: Per sequence, that what was asked about is there at all; None as above.
         cache (past_key_values before transformers 5.24): The language model's keys and values.
         sequences_scores, scores, logits, attentions, hidden_states, beam_indices: As in transformers, when asked for.
     """
@@ -41,6 +47,9 @@ class VideoGlammGenerateOutput(GenerateDecoderOnlyOutput):
     prompt_embeddings: list[torch.Tensor] | None = None
     finish_reasons: list[str | None] | None = None
     frame_timestamps: list[list[float]] | None = None
+    word_log_probs: list[torch.Tensor] | None = None
+    object_probabilities: list[torch.Tensor | None] | None = None
+    presence_probabilities: list[float | None] | None = None
     sequences_scores: torch.Tensor | None = None
     beam_indices: torch.Tensor | None = None
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache, GenerationMixin, LogitsProcessorList, Sto
 from transformers.utils import ModelOutput
 
 from .assisted_generation import AssistedGenerationMixin
+from .calibration_videoglamm import CalibrationMixin
 from .editing_videoglamm import EditingMixin
 from .encoded_video import PATCH_NAMES, PIXEL_NAMES, EncodedVideo, join_visual_tokens
 from .encoding_videoglamm import VideoEncodingMixin
@@ -47,6 +48,7 @@ class GroundedGenerationMixin(
     StaticCacheMixin,
     RowPrefillMixin,
     VisionCompilationMixin,
+    CalibrationMixin,
 ):
     """`generate` and `iter_masks` of [`VideoGlammForGroundedGeneration`]."""
 
@@ -147,6 +149,7 @@ class GroundedGenerationMixin(
         with explained_by(given, self):
             output = super().generate(input_ids, **_with_states(kwargs, _with_the_last(wanted_states)))
             prompts = self._seg_embeddings(output, input_ids.shape[1])
+            word_log_probs = self._word_log_probs(output, input_ids.shape[1], ending.ends)
         reasons = ending.of(output.sequences, input_ids.shape[1], self._option(kwargs, "pad_token_id"))
         # Several sequences may be returned for one sample.
         expansion = len(output.sequences) // len(input_ids)
@@ -164,6 +167,7 @@ class GroundedGenerationMixin(
                 packed=pack_masks,
                 callback=mask_callback,
             )
+        probabilities = self._probabilities(output.sequences[:, input_ids.shape[1] :], word_log_probs, result, options)
         output = self._with_growing_cache(output, own_cache)
         stock = {name: value for name, value in output.items() if wanted_states or name != "hidden_states"}
         return VideoGlammGenerateOutput(
@@ -173,6 +177,8 @@ class GroundedGenerationMixin(
             prompt_embeddings=prompts,
             finish_reasons=reasons,
             frame_timestamps=[list(times) for times in timestamps],
+            word_log_probs=word_log_probs,
+            **probabilities,
         )
 
     @torch.no_grad()
@@ -206,6 +212,27 @@ class GroundedGenerationMixin(
         options = self._tracking_options(mask_mode, prompt_frame, num_anchors, max_objects_per_batch)
         with explained_by({"prompts": prompts}, self.pixel_decoder):
             yield from Tracker(self.pixel_decoder, prompts, grounding_frames, options).masks(original_sizes)
+
+    def _probabilities(
+        self,
+        generated: torch.Tensor,
+        word_log_probs: list[torch.Tensor] | None,
+        result: dict[str, Any],
+        options: TrackingOptions,
+    ) -> dict[str, list]:
+        """How sure the answers are, of a model that is calibrated."""
+        if self.calibration is None or word_log_probs is None:
+            return {}
+        found = [
+            self.answer_probabilities(tokens[: len(own)].cpu(), own, scores, ious, options.mask_mode)
+            for tokens, own, scores, ious in zip(
+                generated, word_log_probs, result["object_scores"], result["iou_scores"], strict=True
+            )
+        ]
+        if all(objects is None for objects, _ in found):
+            return {}
+        objects, presence = (list(own) for own in zip(*found, strict=True))
+        return {"object_probabilities": objects, "presence_probabilities": presence}
 
     def _tracking_options(
         self, mask_mode: str | None, prompt_frame: int, num_anchors: int, max_objects_per_batch: int | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
@@ -31,6 +31,19 @@ class Phrase:
     object_index: int | None
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """An object whose masks were left out of an answer, being too little sure.
+
+    Attributes:
+        phrase: What the answer calls it.
+        probability: That its masks are right.
+    """
+
+    phrase: str
+    probability: float
+
+
 @dataclass(repr=False)
 class GroundedAnswer:
     """One sample's answer.
@@ -45,6 +58,10 @@ class GroundedAnswer:
         iou_scores: float32 `[num_objects, T]`, predicted IoU of each mask; None if the output has none.
         finish_reason: `"stop"` if the answer is complete, `"length"` if it was cut at the limit on its length (more
             objects might have followed); None if that is not known.
+        probabilities: float32 `[num_objects]`, that the IoU of each object's masks with the truth is at least 0.5;
+            None if the model was not calibrated (`videoglamm calibrate`), as those that follow.
+        presence_probability: That what was asked about is there at all; of an answer without objects, too.
+        left_out: What [`abstain`] left out.
     """
 
     text: str
@@ -55,6 +72,9 @@ class GroundedAnswer:
     timestamps: list[float]
     iou_scores: torch.Tensor | None = None
     finish_reason: str | None = None
+    probabilities: torch.Tensor | None = None
+    presence_probability: float | None = None
+    left_out: list[LeftOut] | None = None
 
     __repr__ = short_repr
 
@@ -63,6 +83,41 @@ class GroundedAnswer:
         """A name for every object: its phrase, or `object n`."""
         names = {phrase.object_index: phrase.text for phrase in self.phrases}
         return [names.get(i, f"object {i + 1}") for i in range(len(self.masks))]
+
+    def abstain(self, below: float) -> GroundedAnswer:
+        """The answer without the objects that are less probably right; its words stay, their phrases name no mask.
+
+        Args:
+            below: The least probability of an object that stays, 0 to 1.
+
+        Returns:
+            A new answer, whose `left_out` says what is missing.
+
+        Raises:
+            InputError: If there are no probabilities, or `below` is none.
+        """
+        check_threshold(below)
+        if self.probabilities is None:
+            raise InputError(
+                "This answer has no probabilities: its model is not calibrated. Calibrate it on held-out data with "
+                "`videoglamm calibrate DATA --model MODEL`, and load it again."
+            )
+        sure = self.probabilities.tolist()
+        kept = [i for i, own in enumerate(sure) if own >= below]
+        places = {old: new for new, old in enumerate(kept)}
+        labels = self.labels
+        gone = [LeftOut(labels[i], own) for i, own in enumerate(sure) if i not in places]
+        phrases = [replace(phrase, object_index=places.get(phrase.object_index)) for phrase in self.phrases]
+        per_object = ("object_scores", "iou_scores", "probabilities")
+        fields = {name: own[kept] for name in per_object if (own := getattr(self, name)) is not None}
+        masks = self.masks.of_objects(kept) if hasattr(self.masks, "of_objects") else self.masks[kept]
+        return replace(self, phrases=phrases, masks=masks, left_out=[*(self.left_out or ()), *gone], **fields)
+
+
+def check_threshold(below: Any) -> None:
+    """Raises InputError for what is no probability."""
+    if isinstance(below, bool) or not isinstance(below, (int, float)) or not 0 <= below <= 1:
+        raise InputError(f"The least probability is {below!r:.40}; it must be a number from 0 to 1.")
 
 
 def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list[GroundedAnswer]:
@@ -78,12 +133,14 @@ def grounded_answers(output: Any, decode: Callable[[torch.Tensor], str]) -> list
         )
     answers = []
     reasons = getattr(output, "finish_reasons", None) or [None] * len(output.sequences)
+    probabilities = [getattr(output, f"{name}_probabilities", None) for name in ("object", "presence")]
     for row, sequence in enumerate(output.sequences):
         raw, masks = decode(sequence[output.prompt_length :]).strip(), output.masks[row]
         text, phrases = parse_grounded_text(raw, len(masks))
         scores, times = output.object_scores[row], list(output.frame_timestamps[row])
         ious = None if output.iou_scores is None else output.iou_scores[row]
-        answers.append(GroundedAnswer(text, raw, phrases, masks, scores, times, ious, reasons[row]))
+        sure, presence = (None if own is None else own[row] for own in probabilities)
+        answers.append(GroundedAnswer(text, raw, phrases, masks, scores, times, ious, reasons[row], sure, presence))
     return answers
 
 

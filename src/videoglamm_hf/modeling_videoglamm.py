@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
@@ -29,6 +28,7 @@ from .generation_videoglamm import GroundedGenerationMixin
 from .mask_collection import collect_masks
 from .mask_training import MaskLosses, mask_losses
 from .pixel_decoder import VideoGlammPixelDecoder
+from .placement import several_processes
 from .short_repr import short_repr
 from .tracking import Tracker
 from .transformers_versions import CACHE
@@ -106,12 +106,17 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
     @classmethod
     @functools.wraps(VideoGlammPreTrainedModel.from_pretrained)
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        # Of an adapter the Auto classes hand on the model that it belongs to, and where the adapter is.
+        source = (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path") or source
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for layer in model.modules():
             if hasattr(layer, "support_avx512bf16_for_cpu"):
                 # bitsandbytes would rearrange 4-bit weights for the CPU in place: no gradients, and not wholly undone.
                 layer.support_avx512bf16_for_cpu = False
+        if source is not None:
+            model.load_calibration(source, **kwargs)
         return loaded
 
     def _unquantized(self) -> set[str]:
@@ -204,7 +209,7 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         if labels is not None:
             check_labels(labels, input_ids, inputs_embeds, self.lm_head.weight.is_meta)
         # A loss is computed by all processes together.
-        blank_passes = labels is not None and _several_processes()
+        blank_passes = labels is not None and several_processes()
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -331,11 +336,6 @@ class VideoGlammForGroundedGeneration(GroundedGenerationMixin, VideoGlammPreTrai
         if sample_index is not None:
             counts = counts.new_zeros(num_samples).index_add(0, sample_index, counts)
         return list(embeddings.split(counts.tolist()))
-
-
-def _several_processes() -> bool:
-    """Whether this is one of several processes that compute together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _unpackable_layers(model: nn.Module) -> list[str]:

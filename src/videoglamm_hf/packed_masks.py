@@ -1,6 +1,6 @@
 """Boolean masks at one bit a pixel, for videos whose masks would not fit otherwise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,10 @@ class PackedMasks:
     def __iter__(self) -> Iterator[torch.Tensor]:
         """The objects' masks, `[T, H, W]` each."""
         return (self[index] for index in range(len(self)))
+
+    def of_objects(self, numbers: Sequence[int]) -> "PackedMasks":
+        """The masks of some objects, still packed."""
+        return PackedMasks(self.bits[list(numbers)], self.size)
 
     def unpack(self) -> torch.Tensor:
         """All masks, bool `[N, T, H, W]`."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 
@@ -15,6 +16,11 @@ def computing_device(module: nn.Module) -> torch.device | None:
         if device is not None:
             return torch.device(device)
     return None
+
+
+def several_processes() -> bool:
+    """Whether this is one of several processes that compute together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def stored_parameter(module: nn.Module, name: str) -> torch.Tensor:

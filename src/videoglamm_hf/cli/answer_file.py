@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import __version__
+from ..answer_scores import mean_predicted_iou
 from ..clip import SampledClip
 from ..data.rle import compress_rle, encode_rle
 from ..errors import InputError, MediaError
@@ -21,7 +20,7 @@ from ..limits import lift, limit
 from ..media_files import reason_of, short_name
 from ..messages import Problem
 from .json_schema import schema_problems
-from .wording import counted
+from .wording import counted, percent
 
 FORMAT = "videoglamm-answer-2"
 SCHEMA = Path(__file__).with_name("answer.schema.json")
@@ -30,11 +29,13 @@ MAX_ANSWER_BYTES = limit("VIDEOGLAMM_MAX_ANSWER_BYTES", 2**30)
 
 def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
     """What `answer.json` holds, as `answer.schema.json` describes it: words, masks as COCO-RLE, frames, settings."""
+    sure = None if answer.probabilities is None else answer.probabilities.tolist()
     objects = [
         {
             "index": index,
             "phrase": label,
-            "score": round(_score(answer.object_scores[index], answer.iou_scores[index]), 4),
+            "score": round(mean_predicted_iou(answer.object_scores[index], answer.iou_scores[index]), 4),
+            **({} if sure is None else {"probability": round(sure[index], 4)}),
             "object_scores": [round(score, 4) for score in answer.object_scores[index].tolist()],
             "iou_scores": [round(score, 4) for score in answer.iou_scores[index].tolist()],
             "masks": rle_masks(answer.masks, index),
@@ -49,6 +50,7 @@ def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[st
         "raw_text": answer.raw_text,
         "finish_reason": answer.finish_reason,
         "note": note_of(answer),
+        **_how_sure(answer),
         "phrases": [
             {"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in answer.phrases
         ],
@@ -70,8 +72,31 @@ def rle_masks(masks: Any, index: int) -> list[dict[str, Any]]:
     return [encode_rle(mask) for mask in masks[index].numpy()]
 
 
+def _how_sure(answer: GroundedAnswer) -> dict[str, Any]:
+    """What a calibrated model says beside its answer, of the answer as a whole."""
+    found: dict[str, Any] = {}
+    if answer.presence_probability is not None:
+        found["presence_probability"] = round(answer.presence_probability, 4)
+    if answer.left_out is not None:
+        found["left_out"] = [
+            {"phrase": own.phrase, "probability": round(own.probability, 4)} for own in answer.left_out
+        ]
+    return found
+
+
 def note_of(answer: GroundedAnswer) -> str | None:
-    """What a person should know of an answer that is not whole, in a sentence; None if there is nothing."""
+    """What a person should know of an answer that is not whole, in a sentence or two; None if there is nothing."""
+    gone = answer.left_out or ()
+    if not gone:
+        return _note_of_words(answer)
+    named = ", ".join(f"{own.phrase} ({percent(own.probability)})" for own in gone)
+    note = f"Left out, being too little sure of {'its mask' if len(gone) == 1 else 'their masks'}: {named}."
+    if answer.finish_reason == LENGTH:
+        note = f"{note} The answer was cut at max_new_tokens; a longer one may say more."
+    return note
+
+
+def _note_of_words(answer: GroundedAnswer) -> str | None:
     if answer.finish_reason == LENGTH and len(answer.masks):
         objects = counted(len(answer.masks), "object")
         return f"The answer was cut at max_new_tokens after {objects}; a longer one may say more."
@@ -139,6 +164,8 @@ def _contradictions(document: dict[str, Any]) -> Iterator[Problem]:
         if phrase["object_index"] is not None and phrase["object_index"] >= len(objects):
             found = f"is {phrase['object_index']}, beyond {counted(len(objects), 'object')}"
             yield f"phrases[{i}].object_index", found
+    if 0 < sum("probability" in entry for entry in objects) < len(objects):
+        yield "objects", "must all have a probability, or none"
     for i, entry in enumerate(objects):
         if entry["index"] != i:
             yield f"objects[{i}].index", f"must be {i}, not {entry['index']}"
@@ -153,9 +180,3 @@ def _contradictions(document: dict[str, Any]) -> Iterator[Problem]:
                 compress_rle(mask)
             except InputError as error:
                 yield f"objects[{i}].masks[{t}]", str(error)
-
-
-def _score(object_scores: torch.Tensor, iou_scores: torch.Tensor) -> float:
-    """How sure the model is of an object's masks: their mean predicted IoU in the frames that it is in."""
-    present = iou_scores[object_scores > 0]
-    return float(present.float().mean().clamp(0, 1)) if len(present) else 0.0

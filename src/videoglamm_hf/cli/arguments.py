@@ -48,6 +48,16 @@ def segment(parser: ArgumentParser) -> None:
         help="say below the overlay which colour is which phrase (default: yes, but with --frames all no, so that the "
         "overlay has the size of the video)",
     )
+    unsure = parser.add_argument_group("how sure it is (of a model that `videoglamm calibrate` has calibrated)")
+    unsure.add_argument(
+        "--abstain",
+        type=float,
+        metavar="PROBABILITY",
+        help="leave out masks that are less probably right, such as 0.5, and say so (default: leave none out)",
+    )
+    unsure.add_argument(
+        "--calibration", metavar="FILE", help="what `videoglamm calibrate` wrote (default: the model's own, if any)"
+    )
     _quiet(parser)
     _loading(parser)
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
@@ -339,6 +349,39 @@ def export_data(parser: ArgumentParser) -> None:
     _quiet(parser)
 
 
+def calibrate(parser: ArgumentParser) -> None:
+    """Learns from held-out data how sure an answer is.
+
+    Of each object the probability that its mask is right (IoU with the truth at least 0.5), and of each answer that
+    what was asked about is there at all. Written to calibration.json in the model's folder, answers have both from
+    then on. The figures are of videos that the fit has not seen.
+    """
+    parser.add_argument(
+        "data",
+        help="JSONL file that the model was not trained on; or a folder: the first of validation.jsonl, test.jsonl "
+        "and samples.jsonl that is there",
+    )
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="file to write (default: calibration.json in the model's folder)"
+    )
+    parser.add_argument("--report", metavar="FILE", help="HTML page to write, with the reliability diagram")
+    parser.add_argument("--split", metavar="NAME", help="take NAME.jsonl of a folder")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N videos")
+    parser.add_argument(
+        "--mask-mode",
+        choices=MASK_MODES,
+        action="append",
+        default=[],
+        help="how masks are decoded, which each has a calibration of its own; again for the next one (default: all)",
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    _loading(parser)
+    _quiet(parser)
+
+
 def tune(parser: ArgumentParser) -> None:
     """Tunes a model on your own data and measures it before and after.
 
@@ -533,6 +576,6 @@ def compare(parser: ArgumentParser) -> None:
 
 COMMANDS = (
     *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer, tune),
-    *(cache_features, memory),
+    *(cache_features, memory, calibrate),
     *(score, evaluate, compare),
 )

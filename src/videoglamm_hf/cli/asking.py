@@ -21,8 +21,9 @@ from ..processing_videoglamm import VideoGlammProcessor
 from ..render.contact_sheet import contact_sheet
 from ..render.overlay_video import render_video
 from ..render.video_encoding import write_mp4
-from .answer_file import answer_document
+from .answer_file import answer_document, note_of
 from .rle_masks import RleMasks
+from .wording import percent
 
 # Kind of the output folder.
 ANSWER = "answer"
@@ -149,9 +150,37 @@ def ask(
             scores[:, frame.frame_index] = frame.object_scores
             ious[:, frame.frame_index] = frame.iou_scores
             counter.update()
-        return replace(answer, masks=masks, object_scores=scores, iou_scores=ious)
+        sure, presence = _how_sure(model, output, scores, ious, tracking.get("mask_mode"))
+        return replace(
+            answer,
+            masks=masks,
+            object_scores=scores,
+            iou_scores=ious,
+            probabilities=sure,
+            presence_probability=presence,
+        )
     finally:
         counter.close()
+
+
+def _how_sure(
+    model: Any, output: Any, scores: torch.Tensor, ious: torch.Tensor, mask_mode: str | None
+) -> tuple[torch.Tensor | None, float | None]:
+    """Probabilities of an answer whose masks were decoded afterwards."""
+    if output.word_log_probs is None:
+        return None, None
+    log_probs = output.word_log_probs[0]
+    tokens = output.sequences[0, output.prompt_length :][: len(log_probs)].cpu()
+    return model.answer_probabilities(tokens, log_probs, scores, ious, mask_mode)
+
+
+def shown_labels(answer: GroundedAnswer) -> list[str]:
+    """What a picture calls each object: its phrase, and how sure its masks are if that is known."""
+    if answer.probabilities is None:
+        return answer.labels
+    return [
+        f"{label} ({percent(own)})" for label, own in zip(answer.labels, answer.probabilities.tolist(), strict=True)
+    ]
 
 
 def write_answer(
@@ -176,13 +205,15 @@ def write_answer(
         OutputError: If the folder cannot be written, or has contents and may not be replaced.
     """
     check_output(output, overwrite=overwrite, kind=ANSWER)
+    labels = shown_labels(answer)
+    left_out = f"\n{note_of(answer)}" if answer.left_out else ""
     masks = answer.masks if hasattr(answer.masks, "rles") else answer.masks.numpy()
     with replacing_folder(output, ANSWER, overwrite=overwrite) as folder:
         document = json.dumps(answer_document(clip, answer, settings), indent=1, ensure_ascii=False)
         with explained_writes(output):
             # A byte of a path that is no text is written as JSON's own escape, and read back as what it was.
             (folder / "answer.json").write_text(document, encoding="utf-8", errors="backslashreplace")
-        rendered = render_video(_frames(clip), masks, answer.labels, legend=legend, enlarge=not like_source)
+        rendered = render_video(_frames(clip), masks, labels, legend=legend, enlarge=not like_source)
         shown = tqdm(
             rendered,
             desc="writing overlay.mp4",
@@ -198,9 +229,9 @@ def write_answer(
         sheet = contact_sheet(
             np.concatenate([clip.frames([place]) for place in places]),
             np.stack([masks[:, place] for place in places], axis=1),
-            answer.labels,
+            labels,
             timestamps=[clip.seconds[place] for place in places],
-            title=f"{settings['question']}\n{answer.text}",
+            title=f"{settings['question']}\n{answer.text}{left_out}",
         )
         with explained_writes(output / "preview.png"):
             sheet.save(folder / "preview.png")

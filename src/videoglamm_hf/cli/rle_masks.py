@@ -1,5 +1,6 @@
 """Masks of every frame of a video, kept as they are written: hours of them take little memory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,3 +35,9 @@ class RleMasks:
         objects, t = index
         for own, mask in zip(self.rles[objects], masks, strict=True):
             own[t] = encode_rle(mask)
+
+    def of_objects(self, numbers: Sequence[int]) -> "RleMasks":
+        """The masks of some objects."""
+        kept = RleMasks((len(numbers), *self.shape[1:]))
+        kept.rles = [self.rles[number] for number in numbers]
+        return kept

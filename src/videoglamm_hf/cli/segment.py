@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..calibration_file import CALIBRATION_FILE, read_calibration
 from ..clip import SampledClip
 from ..data.output_names import safe_name
 from ..errors import InputError, OutputError, ResourceError, is_out_of_memory
-from ..grounded_answer import GroundedAnswer
+from ..grounded_answer import GroundedAnswer, check_threshold
 from ..loading.models import answer_needs_less, load_config, load_model, load_processor
 from ..media_files import is_url, short_name, without_file_scheme
 from ..output_files import check_output
@@ -26,10 +27,11 @@ from .processes import started_processes
 from .screen import library_bars, say, shows_colors, shows_progress
 from .segment_folder import answer_videos
 from .video_folders import find_videos
-from .wording import counted
+from .wording import counted, percent
 
 # Options of `segment` by what takes them.
 _SAMPLING = ("fps", "num_frames", "max_frames", "start_time", "end_time")
+_CALIBRATE = "run `videoglamm calibrate DATA --model MODEL` with held-out data first"
 _TRACKING = ("prompt_frame", "num_anchors", "max_objects_per_batch")
 
 
@@ -39,7 +41,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--max-new-tokens is {arguments.max_new_tokens}; it must be at least 1.")
     if not arguments.question.strip():
         raise InputError('The question has no text; ask something about the video, such as "What moves?".')
+    if arguments.abstain is not None:
+        check_threshold(arguments.abstain)
     arguments.model = model_or_small(arguments)
+    _check_calibration(arguments)
     arguments.video = without_file_scheme(arguments.video)
     folder = Path(arguments.video)
     videos = find_videos(folder) if os.path.isdir(folder) else []
@@ -61,12 +66,14 @@ def _answer_one(arguments: argparse.Namespace) -> None:
     processor = load_processor(arguments.model)
     say(f"reading {short_name(arguments.video)}", arguments.quiet)
     with _read(arguments.video, processor, arguments) as clip:
-        model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
+        model = _loaded(arguments, arguments.device)
         answer = _answered(model, processor, clip, output, arguments.video, arguments, shows_progress(arguments.quiet))
     print(_shown(answer))
     if note := note_of(answer):
         print(note, file=sys.stderr)
     if not arguments.quiet:
+        for line in _sureness(answer):
+            print(line)
         found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
         print(f"{found} -> {output}/overlay.mp4, preview.png, answer.json")
 
@@ -79,7 +86,7 @@ def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Pat
     config = load_config(arguments.model)
 
     def load(device: str | None) -> Callable[[Path, Path], tuple[str, str | None]]:
-        model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
+        model = _loaded(arguments, device)
 
         def answer_video(video: Path, answer_folder: Path) -> tuple[str, str | None]:
             inputs = [video, *_inputs(arguments)]
@@ -104,6 +111,8 @@ def _answered(
 ) -> GroundedAnswer:
     """Asks, and writes the answer."""
     answer = _ask(model, processor, clip, arguments, progress=progress)
+    if arguments.abstain is not None:
+        answer = answer.abstain(arguments.abstain)
     settings = _settings(arguments, video, model.config) | {"dtype": str(model.dtype).removeprefix("torch.")}
     every = arguments.frames == "all"
     write_answer(
@@ -125,6 +134,44 @@ def _shown(answer: GroundedAnswer) -> str:
     colors = object_colors(len(answer.masks))
     spans = spans if shows_colors() else []
     return colored_answer(answer.text, [s[:2] for s in spans], [colors[s[2]] for s in spans])
+
+
+def _sureness(answer: GroundedAnswer) -> list[str]:
+    """How sure a calibrated model is, in words."""
+    found = []
+    if answer.probabilities is not None and len(answer.masks):
+        sure = zip(answer.labels, answer.probabilities.tolist(), strict=True)
+        found.append("sure of the mask: " + ", ".join(f"{label} {percent(own)}" for label, own in sure))
+    if answer.presence_probability is not None:
+        found.append(f"sure that it is there at all: {percent(answer.presence_probability)}")
+    return found
+
+
+def _check_calibration(arguments: argparse.Namespace) -> None:
+    """Refuses --abstain without a calibration, as far as can be told before the model is loaded."""
+    if arguments.calibration is not None:
+        read_calibration(arguments.calibration)
+        return
+    folder = Path(arguments.model)
+    if arguments.abstain is not None and folder.is_dir() and not (folder / CALIBRATION_FILE).exists():
+        raise InputError(f"--abstain needs a calibrated model, and {folder} has no {CALIBRATION_FILE}; {_CALIBRATE}.")
+
+
+def _loaded(arguments: argparse.Namespace, device: str | None) -> Any:
+    """The model, with the calibration that is asked for.
+
+    Raises:
+        InputError: With --abstain or --calibration, if there is none of these weights and of this mask mode.
+    """
+    model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
+    if arguments.calibration is not None:
+        model.calibration = read_calibration(arguments.calibration)
+    if arguments.calibration is None and arguments.abstain is None:
+        return model
+    problem = model.calibration_for(arguments.mode)[1]
+    if problem is not None:
+        raise InputError(f"{problem} {_CALIBRATE[0].upper()}{_CALIBRATE[1:]}.")
+    return model
 
 
 def _stem(source: str) -> str:
@@ -198,5 +245,6 @@ def _settings(arguments: argparse.Namespace, video: str | Path, config: Any) -> 
         "quantization": arguments.quantization,
         "seed": arguments.seed,
         **_given(arguments, (*_SAMPLING, *_TRACKING)),
+        **_given(arguments, ("abstain", "calibration")),
         **({"frames": arguments.frames} if arguments.frames != "sampled" else {}),
     }

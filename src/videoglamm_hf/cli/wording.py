@@ -8,3 +8,12 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
     ('no objects', '1 object', '2 objects')
     """
     return f"{number or 'no'} {noun if number == 1 else several or noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """A probability for people, never quite certain.
+
+    >>> percent(0.934), percent(0.9999), percent(0.0001)
+    ('93 %', '99 %', '1 %')
+    """
+    return f"{min(99, max(1, round(100 * share)))} %"

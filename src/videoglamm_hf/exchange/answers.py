@@ -52,6 +52,6 @@ def read_answer(path: Path, video: Path | None) -> AnnotatedVideo:
             if rle is not None:
                 masks[frame] = rle
         label = entry["phrase"].strip() or f"object {entry['index'] + 1}"
-        objects.append(AnnotatedObject(label, masks, label, entry["score"]))
+        objects.append(AnnotatedObject(label, masks, label, entry.get("probability", entry["score"])))
     name = Path(named).stem if isinstance(named, str) and Path(named).stem else path.parent.resolve().name
     return AnnotatedVideo(name, media, list(document["frame_indices"]), objects, is_answer=True)

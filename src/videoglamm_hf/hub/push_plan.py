@@ -37,6 +37,7 @@ _OTHER_FILES = (
     "vocab.json",
     "merges.txt",
     "metrics.json",
+    "calibration.json",
     "LICENSE",
     "LICENSE.txt",
     "LICENSE.md",

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from ..calibration_file import CALIBRATION_FILE
+
 # Bytes that are looked at of a large file, at this many places.
 _PROBE, _PLACES = 2**16, 32
 # What words, masks or prompts depend on.
@@ -13,6 +15,8 @@ _ENDINGS = (".safetensors", ".bin", ".json", ".jinja", ".model", ".npz")
 def weights_identity(folder: str | os.PathLike[str]) -> str | None:
     """A digest of what a model folder holds: names and sizes of its files, small ones whole, large ones at 32 places.
 
+    Not of its calibration, which changes no word and no mask.
+
     Returns:
         16 hexadecimal digits; None of what is no folder, such as a Hub id.
     """
@@ -20,7 +24,8 @@ def weights_identity(folder: str | os.PathLike[str]) -> str | None:
     if not root.is_dir():
         return None
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.iterdir() if path.is_file() and path.suffix in _ENDINGS):
+    files = (path for path in root.iterdir() if path.is_file() and path.suffix in _ENDINGS)
+    for path in sorted(path for path in files if path.name != CALIBRATION_FILE):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode(errors="surrogateescape"))
         with path.open("rb") as file:

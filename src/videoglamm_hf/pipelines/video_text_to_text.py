@@ -29,7 +29,8 @@ class VideoTextToTextPipeline(Pipeline):
     A record is a dict: `input_text` (the question or the conversation), `generated_text` (the answer without markup),
     `raw_text` (with it), `phrases` (list of [`Phrase`] fields as dicts), `masks` (bool `[num_objects, T, H, W]`),
     `object_scores`, `iou_scores` (float32 `[num_objects, T]`), `timestamps` (seconds of the T frames) and
-    `finish_reason` (`"stop"`, or `"length"` for an answer that was cut).
+    `finish_reason` (`"stop"`, or `"length"` for an answer that was cut); of a calibrated model also `probabilities`
+    (float32 `[num_objects]`) and `presence_probability`, see [`GroundedAnswer`].
     """
 
     _load_processor = True
@@ -175,6 +176,8 @@ def _is_video(value: Any) -> bool:
 def _record(answer: Any, question: Any) -> dict[str, Any]:
     names = ("raw_text", "masks", "object_scores", "iou_scores", "timestamps", "finish_reason")
     fields = {name: getattr(answer, name) for name in names}
+    sure = {name: getattr(answer, name) for name in ("probabilities", "presence_probability")}
+    fields |= {name: own for name, own in sure.items() if own is not None}
     phrases = [asdict(phrase) for phrase in answer.phrases]
     return {"input_text": question, "generated_text": answer.text, "phrases": phrases, **fields}
 
