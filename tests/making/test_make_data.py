@@ -1,17 +1,23 @@
 """Data made of every source: what comes of it, what is kept, and what stops it."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.making.data_sets import BUILDERS
-from tests.making.endpoint import served, writes
+from tests.making.endpoint import good, served, writes
 from videoglamm_hf import InputError, OutputError
 from videoglamm_hf.checking.check import check_data
 from videoglamm_hf.data import JsonlDataset
+from videoglamm_hf.file_locks import locked
 from videoglamm_hf.making import Writer, make_data
 from videoglamm_hf.making.choices import SOURCES
+from videoglamm_hf.render.colors import object_color
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +85,41 @@ def test_what_is_asked_and_kept(mevis, tmp_path, monkeypatch):
     assert kept["replies"] == ["<p> Two  dogs </p> [1, 2] run."] and kept["question"] == question
     for path in (tmp_path / "out").rglob("*.json*"):
         assert "secret" not in path.read_text()
+
+
+def test_a_writer_that_sees(mevis, tmp_path):
+    with served(lambda messages: good(messages[0]["content"][0]["text"])) as (url, asked):
+        report = make_data("mevis", mevis, tmp_path / "out", writer=Writer(url, "clever"), pictures=2)
+        with pytest.raises(InputError, match=r"out/written: was made with pictures 2, not 0"):
+            make_data("mevis", mevis, tmp_path / "out", writer=Writer(url, "clever"))
+    assert report.samples == 2 and report.estimate.pictures == 4
+    first, *urls = asked[0]["messages"][0]["content"]
+    assert first["text"].endswith(
+        "\n\n2 frames of the video follow, in order. A box around each object bears its number."
+    )
+    pictures = [Image.open(io.BytesIO(base64.b64decode(one["image_url"]["url"].partition(",")[2]))) for one in urls]
+    assert [picture.size for picture in pictures] == [(64, 48)] * 2
+    # The lower edge of the box of object 1, which is 20 pixels wide, in the first and the last frame.
+    for picture, left in zip(pictures, (0, 2), strict=True):
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+        assert abs(pixels[29:31, left + 4 : left + 16].mean((0, 1)) - object_color(0)).max() < 60
+    with pytest.raises(InputError, match="pictures is -1"):
+        make_data("mevis", mevis, tmp_path / "out", pictures=-1)
+
+
+def test_two_runs_at_once(mevis, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out" / ".lock"), pytest.raises(OutputError, match="Another process is writing"):
+        make_data("mevis", mevis, tmp_path / "out")
+
+
+def test_files_that_are_not_as_they_were_written(mevis, tmp_path):
+    make_data("mevis", mevis, tmp_path / "out")
+    (tmp_path / "out" / "gathered" / "v0.json").write_text("{")
+    with pytest.raises(InputError, match=r"v0\.json: is not as it was written .*; delete it, and run again"):
+        make_data("mevis", mevis, tmp_path / "out")
+    (tmp_path / "out" / "gathered" / "v0.json").unlink()
+    assert make_data("mevis", mevis, tmp_path / "out").estimate.requests == 2
 
 
 def test_the_same_call_again_asks_nothing(mevis, tmp_path):

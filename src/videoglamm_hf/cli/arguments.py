@@ -352,6 +352,14 @@ def make_data(parser: ArgumentParser) -> None:
     words = parser.add_argument_group("who writes sentences")
     words.add_argument("--writer", metavar="URL", help="endpoint, as in https://host/v1 (default: an estimate alone)")
     words.add_argument("--writer-model", metavar="NAME", help="name of the language model there")
+    words.add_argument(
+        "--pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show it so many frames of each video, objects in boxes with their numbers; it must be one that can see "
+        "(default: 0)",
+    )
     words.add_argument("--price-in", type=float, metavar="X", help="of a million tokens read, for the estimate")
     words.add_argument("--price-out", type=float, metavar="X", help="of a million tokens written, for the estimate")
     words.add_argument("--yes", action="store_true", help="go on after the estimate without being asked")

@@ -5,7 +5,7 @@ import sys
 
 from ..errors import InputError
 from ..making.choices import BOXES_ONLY
-from ..making.estimate import CHARACTERS_PER_TOKEN, REPLY_TOKENS, REPLY_TOKENS_PER_OBJECT, Estimate
+from ..making.estimate import CHARACTERS_PER_TOKEN, PICTURE_TOKENS, REPLY_TOKENS, REPLY_TOKENS_PER_OBJECT, Estimate
 from ..making.make import make_data
 from ..making.writer import Writer
 from .model_choice import model_or_small
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
             dtype=arguments.dtype,
             device=arguments.device,
             writer=writer,
+            pictures=arguments.pictures,
             limit=arguments.limit,
             price_in=arguments.price_in,
             price_out=arguments.price_out,
@@ -70,11 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
 def say_estimate(estimate: Estimate) -> None:
     """What a person wants to know before they pay."""
     print(f"{counted(estimate.videos, 'video')}, {counted(estimate.to_decode, 'video')} to make masks for")
+    seen = f"{PICTURE_TOKENS} tokens a picture; " if estimate.pictures else ""
     print(
         f"{counted(estimate.requests, 'request')}, about {estimate.tokens_in} tokens to read and "
-        f"{estimate.tokens_out} to write ({CHARACTERS_PER_TOKEN} characters a token; {REPLY_TOKENS} tokens a reply, "
-        f"and {REPLY_TOKENS_PER_OBJECT} for each object in it; a reply that cannot be used is asked for again, twice "
-        "at most)"
+        f"{estimate.tokens_out} to write ({CHARACTERS_PER_TOKEN} characters a token; {seen}{REPLY_TOKENS} tokens a "
+        f"reply, and {REPLY_TOKENS_PER_OBJECT} for each object in it; a reply that cannot be used is asked for again, "
+        "twice at most)"
     )
     if estimate.price is not None:
         digits = ".2f" if estimate.price >= 1 else ".2g"

@@ -17,6 +17,7 @@ from ..toy import TINY_MODEL
 from .choices import BOXES_ONLY
 from .estimate import Estimate, estimated
 from .gathered import GatheredVideo, visible
+from .pictures import pictures_of
 from .records import placed, write_records
 from .sentences import question
 from .sources import videos_of
@@ -60,6 +61,7 @@ def make_data(
     dtype: str = "auto",
     device: str | None = None,
     writer: Writer | None = None,
+    pictures: int = 0,
     limit: int | None = None,
     price_in: float | None = None,
     price_out: float | None = None,
@@ -86,6 +88,7 @@ def make_data(
         model: Folder or Hub id of the model whose pixel decoder makes masks; None for the small one that ships.
         dtype, device: Of the model.
         writer: Who writes the sentences; without one there is only an estimate.
+        pictures: How many frames of each video the writer is shown, objects in boxes with their numbers.
         limit: How many videos, the first ones with objects.
         price_in, price_out: Of a million tokens read and written, for the estimate.
         copy: Copy videos; otherwise they are linked, where the file system has hard links.
@@ -99,10 +102,12 @@ def make_data(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; it must be at least 1")
+    if pictures < 0:
+        raise InputError(f"pictures is {pictures}; it must be 0 or more")
     for name, price in (("price_in", price_in), ("price_out", price_out)):
         if price is not None and not 0 <= price < float("inf"):
             raise InputError(f"{name} is {price}; give what a million tokens cost")
-    making = _Making(Path(output), progress)
+    making = _Making(Path(output), pictures, progress)
     with making.alone():
         names = making.gather(source, data, split, limit)
         making.choose(source, model or str(TINY_MODEL), writer)
@@ -119,8 +124,8 @@ def make_data(
 class _Making:
     """The stages of one output folder."""
 
-    def __init__(self, output: Path, progress: bool) -> None:
-        self.output, self.progress = output, progress
+    def __init__(self, output: Path, pictures: int, progress: bool) -> None:
+        self.output, self.pictures, self.progress = output, pictures, progress
         self.failures: dict[str, str] = {}
         self.empty = 0
         self.masks: Stage | None = None
@@ -179,12 +184,13 @@ class _Making:
             self.masks = Stage(self.output, "masks", self.settings)
         self.written: Stage | None = None
         if writer is not None:
-            self.written = Stage(self.output, "written", {**self.settings, "writer_model": writer.model})
+            by = {"writer_model": writer.model, "pictures": self.pictures}
+            self.written = Stage(self.output, "written", {**self.settings, **by})
 
     def estimate(self, names: list[str], price_in: float | None, price_out: float | None) -> Estimate:
         """What is left to do."""
         questions: list[tuple[str, int]] = []
-        to_decode = 0
+        to_decode = pictures = 0
         for name in self.shown(names, "estimating"):
             if not self.gathered.has(name):
                 continue
@@ -192,8 +198,10 @@ class _Making:
             to_decode += video.needs_masks and not (self.masks is not None and self.masks.has(name))
             if self.written is None or not self.written.has(name):
                 own = visible(video)
-                questions.append((question(video, own), len(own)))
-        return estimated(questions, len(names), to_decode, price_in, price_out)
+                own_pictures = min(self.pictures, len(video.frames))
+                questions.append((question(video, own, own_pictures), len(own)))
+                pictures += own_pictures
+        return estimated(questions, len(names), to_decode, pictures, price_in, price_out)
 
     def decode(self, names: list[str], dtype: str, device: str | None) -> None:
         """Masks of videos that have boxes only."""
@@ -223,9 +231,10 @@ class _Making:
                 shown = visible(video)
                 if not shown:
                     raise InputError("none of its objects has a mask")
-                asked = question(video, shown)
+                seen = pictures_of(video, shown, self.pictures) if self.pictures else []
+                asked = question(video, shown, len(seen))
                 try:
-                    found = writer.write(asked, shown)
+                    found = writer.write(asked, shown, seen)
                 except Unreachable as error:
                     raise _stopped(str(error), names, written) from error
                 tokens = [tokens[0] + found.tokens[0], tokens[1] + found.tokens[1]]

@@ -17,6 +17,7 @@ Write one sentence in English that says what happens and names every object exac
 Mark a name and the number of its object like this: <p> the girl in red </p> [2]
 If one name stands for several objects, give their numbers together: <p> two dogs </p> [1, 3]
 Say only what follows from what is given. Reply with the sentence alone, on one line."""
+_SEEN = "{count} frames of the video follow, in order. A box around each object bears its number."
 _AGAIN = "This cannot be used: {problem}. Write the sentence again, as you were asked to."
 
 
@@ -33,18 +34,21 @@ class Sentence:
     objects: list[list[int]]
 
 
-def question(video: GatheredVideo, shown: Sequence[int]) -> str:
+def question(video: GatheredVideo, shown: Sequence[int], pictures: int = 0) -> str:
     """What the writer is asked.
 
     Args:
         video: What is known.
         shown: Positions of the objects that are to be named; others are left out. Numbers are positions from 1.
+        pictures: How many frames go with it.
     """
     lines = [_TASK, "", "Objects:", *(f"{i + 1}: {_plain(video.objects[i].label)}" for i in shown)]
     said = [(ids, text) for ids, text in video.said if set(ids) <= set(shown)][:_MOST_SAID]
     if said:
         lines += ["", "What is known:"]
         lines += [f"{', '.join(str(i + 1) for i in ids) or 'the video'}: {_plain(text)}" for ids, text in said]
+    if pictures:
+        lines += ["", _SEEN.format(count=pictures)]
     return "\n".join(lines)
 
 

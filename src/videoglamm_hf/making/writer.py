@@ -58,14 +58,23 @@ class Writer:
         if not self.model:
             raise InputError("the writer needs the name of a model; give --writer-model")
 
-    def write(self, question: str, shown: Sequence[int]) -> Written:
+    def write(self, question: str, shown: Sequence[int], pictures: Sequence[str] = ()) -> Written:
         """Asks until a reply can be used, three times at most; each time says what was wrong with the last.
+
+        Args:
+            question: What is asked.
+            shown: Positions of the objects that are to be named.
+            pictures: URLs of pictures that go with it.
 
         Raises:
             Unreachable: The endpoint refuses whatever it is asked.
         """
         found = Written()
-        messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
+        content: Any = question
+        if pictures:
+            seen = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+            content = [{"type": "text", "text": question}, *seen]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         for _ in range(_TRIES):
             try:
                 reply, usage = self._reply(messages)
