@@ -175,7 +175,9 @@ def test_masks_are_made_once(tmp_path, light_tiny, monkeypatch):
 
 def test_boxes_of_a_video_made_smaller(tmp_path):
     BUILDERS["vidstg"](tmp_path / "in")
-    make_data("vidstg", tmp_path / "in", tmp_path / "out")
+    with pytest.raises(InputError, match="vidstg has boxes and no masks: give --model"):
+        make_data("vidstg", tmp_path / "in", tmp_path / "out")
+    make_data("vidstg", tmp_path / "in", tmp_path / "out", model="unused")
     gathered = json.loads((tmp_path / "out" / "gathered" / "101-0.json").read_text())
     # Annotated in a picture of twice the size.
     assert gathered["objects"][0]["boxes"][0] == [[10, 10, 30, 30]] and gathered["size"] == [48, 64]

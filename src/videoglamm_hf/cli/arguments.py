@@ -344,9 +344,7 @@ def make_data(parser: ArgumentParser) -> None:
     parser.add_argument("--copy", action="store_true", help="copy videos into the folder (default: link them)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N videos alone (default: all)")
     boxes = parser.add_argument_group("who makes masks of boxes")
-    boxes.add_argument(
-        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
-    )
+    boxes.add_argument("--model", metavar="DIR", help="folder or Hub id of a model, needed for data with boxes only")
     boxes.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
     boxes.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     words = parser.add_argument_group("who writes sentences")

@@ -4,11 +4,9 @@ import argparse
 import sys
 
 from ..errors import InputError
-from ..making.choices import BOXES_ONLY
 from ..making.estimate import CHARACTERS_PER_TOKEN, PICTURE_TOKENS, REPLY_TOKENS, REPLY_TOKENS_PER_OBJECT, Estimate
 from ..making.make import make_data
 from ..making.writer import Writer
-from .model_choice import model_or_small
 from .screen import library_bars, say, shows_progress
 from .wording import counted
 
@@ -22,7 +20,6 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("give both --writer, a URL, and --writer-model, a name, or neither for an estimate alone")
     if arguments.writer is not None:
         writer = Writer(arguments.writer, arguments.writer_model)
-    model = model_or_small(arguments) if arguments.source in BOXES_ONLY else None
     asked: list[bool] = []
 
     def confirm(estimate: Estimate) -> bool:
@@ -37,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.data,
             arguments.output,
             split=arguments.split,
-            model=model,
+            model=arguments.model,
             dtype=arguments.dtype,
             device=arguments.device,
             writer=writer,

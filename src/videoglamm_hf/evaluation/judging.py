@@ -121,7 +121,7 @@ class Judge:
     def _reply(self, question: str) -> str:
         """What the endpoint says."""
         try:
-            return chat(self.endpoint, self.model, [{"role": "user", "content": question}], "the judge")[0]
+            return chat(self.endpoint, self.model, [{"role": "user", "content": question}], "the judge", 0)[0]
         except NoReply as error:
             raise _NoReply(str(error), error.status in (400, 401, 403, 404)) from error.__cause__
 

@@ -39,7 +39,9 @@ def _track(own: GatheredObject, session: Any, size: tuple[int, int]) -> Track:
         return [_joined(session, frame, at) for frame, at in enumerate(boxes)]
     first, *others = prompted
     number = session.add(first, box=boxes[first][0], propagate=False)
-    session.correct([{"object": number, "frame": frame, "box": boxes[frame][0]} for frame in others])
+    for frame in others:
+        session.box(number, frame, boxes[frame][0], propagate=False)
+    session.propagate()
     masks = session.masks[-1].numpy()
     session.remove(number)
     return [encode_rle(mask) if mask.any() else None for mask in masks]

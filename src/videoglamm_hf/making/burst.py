@@ -54,6 +54,8 @@ def _sequence(sequence: dict[str, Any], where: str, name: str, frames: Path, nam
     shapes = member(sequence, "segmentations", list, where)
     if len(shapes) != len(pictures):
         raise InputError(f"{where}segmentations: {len(shapes)} for {len(pictures)} annotated pictures")
+    for track, category in tracks.items():
+        typed(category, int, f"{where}track_category_ids.{track}")
     masks: dict[str, list[dict[str, Any] | None]] = {track: [None] * len(pictures) for track in tracks}
     for i, shape in enumerate(shapes):
         for track, about in typed(shape, dict, f"{where}segmentations[{i}]").items():

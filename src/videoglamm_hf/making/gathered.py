@@ -59,10 +59,18 @@ class GatheredVideo:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> GatheredVideo:
-        objects = [GatheredObject(**own) for own in document["objects"]]
-        said = [(list(ids), text) for ids, text in document["said"]]
-        return cls(**{**document, "objects": objects, "said": said, "size": tuple(document["size"])})
+    def from_json(cls, document: dict[str, Any], where: str) -> GatheredVideo:
+        """What [`to_json`] gave.
+
+        Raises:
+            InputError: It is not that; the message names it as `where`.
+        """
+        try:
+            objects = [GatheredObject(**own) for own in document["objects"]]
+            said = [(list(ids), text) for ids, text in document["said"]]
+            return cls(**{**document, "objects": objects, "said": said, "size": tuple(document["size"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{where}: is not as it was written ({error}); delete it, and run again") from error
 
 
 def visible(video: GatheredVideo) -> list[int]:

@@ -13,7 +13,6 @@ from ..errors import InputError, OutputError, ResourceError, VideoGlammError
 from ..file_locks import locked
 from ..loading.identity import weights_identity
 from ..output_files import explained_writes
-from ..toy import TINY_MODEL
 from .choices import BOXES_ONLY
 from .estimate import Estimate, estimated
 from .gathered import GatheredVideo, visible
@@ -85,7 +84,8 @@ def make_data(
         data: Folder of the data set, laid out as docs/make_data.md says.
         output: Folder to write.
         split: Which part of the data set.
-        model: Folder or Hub id of the model whose pixel decoder makes masks; None for the small one that ships.
+        model: Folder or Hub id of the model whose pixel decoder makes masks of boxes. The small one that ships does
+            not know boxes.
         dtype, device: Of the model.
         writer: Who writes the sentences; without one there is only an estimate.
         pictures: How many frames of each video the writer is shown, objects in boxes with their numbers.
@@ -107,10 +107,15 @@ def make_data(
     for name, price in (("price_in", price_in), ("price_out", price_out)):
         if price is not None and not 0 <= price < float("inf"):
             raise InputError(f"{name} is {price}; give what a million tokens cost")
+    if source in BOXES_ONLY and model is None:
+        raise InputError(
+            f"{source} has boxes and no masks: give --model, whose pixel decoder makes them (the small one that ships "
+            "does not know boxes)"
+        )
     making = _Making(Path(output), pictures, progress)
     with making.alone():
         names = making.gather(source, data, split, limit)
-        making.choose(source, model or str(TINY_MODEL), writer)
+        making.choose(source, model, writer)
         estimate = making.estimate(names, price_in, price_out)
         report = MakeReport(estimate, empty=making.empty, failures=making.failures)
         if writer is None or (confirm is not None and not confirm(estimate)):
@@ -154,8 +159,8 @@ class _Making:
         self.gathered = Stage(self.output, "gathered", self.settings)
         self.failed = Stage(self.output, "failed", {})
         index = read_json(self.output / _NAMES)
-        if index is not None and index["limit"] == limit and all(map(self.gathered.has, index["names"])):
-            self.empty = index["empty"]
+        if index is not None and index.get("limit") == limit and all(map(self.gathered.has, index.get("names", [""]))):
+            self.empty = index.get("empty", 0)
             return list(index["names"])
         names: list[str] = []
         with tqdm(videos, "gathering", unit="video", total=limit, leave=False, disable=not self.progress) as bar:
@@ -176,10 +181,10 @@ class _Making:
         write_json(self.output / _NAMES, {"limit": limit, "names": names, "empty": self.empty})
         return names
 
-    def choose(self, source: str, model: str, writer: Writer | None) -> None:
+    def choose(self, source: str, model: str | None, writer: Writer | None) -> None:
         """Who makes what the data set lacks."""
-        self.model = model
-        if source in BOXES_ONLY:
+        self.model = model or ""
+        if model is not None and source in BOXES_ONLY:
             self.settings = {**self.settings, "model": model, "weights": weights_identity(model)}
             self.masks = Stage(self.output, "masks", self.settings)
         self.written: Stage | None = None
@@ -261,15 +266,19 @@ class _Making:
             with self.failing(name, "media"):
                 places[name] = placed(self.video(name), self.output, copy)
         return write_records(
-            ((self.video(name), written.read(name), places[name]) for name in done if name in places),
+            (
+                (self.video(name), written.read(name, "text", "objects"), places[name])
+                for name in done
+                if name in places
+            ),
             self.output / "samples.jsonl",
         )
 
     def video(self, name: str) -> GatheredVideo:
         """What is known of a video by now."""
-        video = GatheredVideo.from_json(self.gathered.read(name))
+        video = GatheredVideo.from_json(self.gathered.read(name), str(self.gathered.folder))
         if self.masks is not None and self.masks.has(name):
-            for own, track in zip(video.objects, self.masks.read(name)["masks"], strict=True):
+            for own, track in zip(video.objects, self.masks.read(name, "masks")["masks"], strict=True):
                 own.masks = track
         return video
 

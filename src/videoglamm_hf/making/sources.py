@@ -10,6 +10,7 @@ from ..data.hc_stvg import HcStvgDataset
 from ..data.mevis import MevisDataset
 from ..data.ref_youtube_vos import RefYoutubeVosDataset
 from ..data.referring import split_folder
+from ..data.rle import is_whole
 from ..data.vidstg import VidStgDataset
 from ..errors import InputError
 from ..exchange import ytvos
@@ -80,8 +81,14 @@ def _vidstg(data: Path, split: str | None) -> Iterator[Found]:
             targets = dict.fromkeys(dataset.expressions[index].entry["target_id"] for index in places)
             relation = about.get("used_relation")
             if isinstance(relation, dict):
-                targets |= dict.fromkeys(v for k, v in relation.items() if k in ("subject_tid", "object_tid"))
-            labels = {one.get("tid"): one.get("category") for one in about.get("subject/objects") or ()}
+                both = (relation.get("subject_tid"), relation.get("object_tid"))
+                targets |= dict.fromkeys(target for target in both if is_whole(target))
+            named_ones = about.get("subject/objects")
+            labels = {
+                one["tid"]: one.get("category")
+                for one in (named_ones if isinstance(named_ones, list) else ())
+                if isinstance(one, dict) and is_whole(one.get("tid"))
+            }
             tubes = [dataset.object_boxes(places[0], target) for target in targets]
             named = [str(labels.get(target) or "object") for target in targets]
             order = list(targets)

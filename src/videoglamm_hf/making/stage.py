@@ -43,8 +43,8 @@ class Stage:
         """Whether a video is finished."""
         return self._file(video).exists()
 
-    def read(self, video: str) -> dict[str, Any]:
-        """What was made of a video that is finished.
+    def read(self, video: str, *members: str) -> dict[str, Any]:
+        """What was made of a video that is finished, with these members.
 
         Raises:
             InputError: The file is not as it was written.
@@ -52,6 +52,9 @@ class Stage:
         found = read_json(self._file(video))
         if found is None:
             raise InputError(f"{self._file(video)}: no such file; run the same command again")
+        missing = [name for name in members if not isinstance(found.get(name), (str, list))]
+        if missing:
+            raise InputError(f"{self._file(video)}: {missing[0]}: missing; delete the file, and run again")
         return found
 
     def write(self, video: str, document: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from .sentences import Sentence, again, parse
 _TRIES = 3  # replies of which one must be usable
 _PAUSES = (2.0, 8.0, 30.0)  # seconds before an endpoint that gives no reply is asked again
 _HOPELESS = (401, 403, 404)  # statuses that no other question changes
-_TEMPERATURE = 0.2
 
 
 class Unreachable(Exception):
@@ -99,7 +98,7 @@ class Writer:
     def _reply(self, messages: Sequence[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
         for pause in (*_PAUSES, None):
             try:
-                return chat(self.endpoint, self.model, messages, "the writer", _TEMPERATURE)
+                return chat(self.endpoint, self.model, messages, "the writer")
             except NoReply as error:
                 if error.status in _HOPELESS:
                     raise Unreachable(str(error)) from error
