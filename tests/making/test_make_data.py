@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -229,7 +230,10 @@ def test_other_settings_in_the_same_folder(mevis, tmp_path):
             make_data("mevis", mevis, tmp_path / "out", writer=Writer(url, "other"))
         with pytest.raises(InputError, match=r"out/gathered: was made with source 'mevis', not 'jsonl'"):
             make_data("jsonl", mevis, tmp_path / "out", writer=Writer(url, "clever"))
-    assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
+        assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
+        shutil.rmtree(tmp_path / "out" / "written")
+        (tmp_path / "out" / "written.json").unlink()
+        assert make_data("mevis", mevis, tmp_path / "out", writer=Writer(url, "other")).samples == 2
 
 
 def test_a_folder_of_something_else(mevis, tmp_path):

@@ -36,7 +36,7 @@ class Stage:
             if found.get(key) != settings[key]:
                 raise InputError(
                     f"{self.folder}: was made with {key} {found.get(key)!r:.200}, not {settings[key]!r:.200}; give "
-                    f"another --output, or the same settings"
+                    f"another --output, or delete it and {name}.json to make it anew"
                 )
 
     def has(self, video: str) -> bool:
