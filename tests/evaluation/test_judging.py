@@ -9,8 +9,9 @@ import pytest
 
 from tests.evaluation.shapes_folders import clips, write_gcg
 from videoglamm_hf import InputError, cli
+from videoglamm_hf.evaluation.chat_endpoint import KEY
 from videoglamm_hf.evaluation.evaluate import read_benchmark
-from videoglamm_hf.evaluation.judging import KEY, Judge, score_of
+from videoglamm_hf.evaluation.judging import Judge, score_of
 from videoglamm_hf.evaluation.options import Options
 
 

@@ -11,6 +11,7 @@ from ..evaluation.choices import BENCHMARKS, OBJECTS
 from ..exchange.choices import DEFAULT_PHRASE, EXPORT_FORMATS, FRAMES_FROM, IMPORT_FORMATS
 from ..exchange.choices import OBJECTS as JOINED_BY
 from ..loading.choices import DTYPES, QUANTIZATIONS
+from ..making.choices import SOURCES
 from ..options import MASK_MODES
 
 _OVERWRITE = "replace an output folder that this command wrote; what else lies in it stays"
@@ -339,6 +340,40 @@ def import_data(parser: ArgumentParser) -> None:
     _quiet(parser)
 
 
+def make_data(parser: ArgumentParser) -> None:
+    """Makes grounded sentences of data sets that have none.
+
+    The pixel decoder makes masks of boxes, and a language model behind an endpoint of OpenAI's form writes a sentence
+    for each video (key: OPENAI_API_KEY of the environment). What it will cost is said first. The same command again
+    goes on where the last one was ended (docs/make_data.md).
+    """
+    parser.add_argument("source", choices=SOURCES, help="which data set")
+    parser.add_argument("--data", required=True, metavar="DIR", help="its folder (docs/make_data.md: what lies where)")
+    parser.add_argument("--split", metavar="NAME", help="which part of it (default: the one for training)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--copy", action="store_true", help="copy videos into the folder (default: link them)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N videos alone (default: all)")
+    boxes = parser.add_argument_group("who makes masks of boxes")
+    boxes.add_argument("--model", metavar="DIR", help="folder or Hub id of a model, needed for data with boxes only")
+    boxes.add_argument("--dtype", choices=(*DTYPES, "auto"), default="auto", help="precision (default: as stored)")
+    boxes.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    words = parser.add_argument_group("who writes sentences")
+    words.add_argument("--writer", metavar="URL", help="endpoint, as in https://host/v1 (default: an estimate alone)")
+    words.add_argument("--writer-model", metavar="NAME", help="name of the language model there")
+    words.add_argument(
+        "--pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show it so many frames of each video, objects in boxes with their numbers; it must be one that can see "
+        "(default: 0)",
+    )
+    words.add_argument("--price-in", type=float, metavar="X", help="of a million tokens read, for the estimate")
+    words.add_argument("--price-out", type=float, metavar="X", help="of a million tokens written, for the estimate")
+    words.add_argument("--yes", action="store_true", help="go on after the estimate without being asked")
+    _quiet(parser)
+
+
 def export_data(parser: ArgumentParser) -> None:
     """Writes training data or an answer in the format of another tool."""
     parser.add_argument("data", help="folder that import-data wrote, JSONL file, or answer.json of segment")
@@ -575,7 +610,7 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, watch, convert, verify, export, push, import_data, export_data, check_data, check_answer, tune),
-    *(cache_features, memory, calibrate),
+    *(segment, watch, convert, verify, export, push, import_data, export_data, make_data, check_data, check_answer),
+    *(tune, calibrate, cache_features, memory),
     *(score, evaluate, compare),
 )

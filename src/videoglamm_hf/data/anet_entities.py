@@ -94,6 +94,11 @@ class AnetEntitiesDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._segments)
 
+    @property
+    def names(self) -> list[str]:
+        """The `"id"` of every sample."""
+        return [name for name, *_ in self._segments]
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = checked_index(index, len(self))
         name, width, segment, words = self._segments[index]

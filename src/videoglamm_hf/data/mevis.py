@@ -81,6 +81,15 @@ class MevisDataset(Dataset[dict[str, Any]]):
             return [None] * length
         return united([self._masks[key][:length] for key in keys], [f"{self._masks_file}: {key}" for key in keys])
 
+    def object_track(self, index: int, key: str) -> list[dict[str, Any] | None]:
+        """What one object covers that an expression names: one mask per frame, None where there is none.
+
+        Raises:
+            InputError: a mask is malformed, or not of the size of the others.
+        """
+        length = len(self.expressions[checked_index(index, len(self))].frames)
+        return united([self._masks[key][:length]], [f"{self._masks_file}: {key}"])
+
     def _checked_tracks(self, expression: Expression) -> list[str]:
         """Keys of the tracks an expression names."""
         where = f"{expression.where}."

@@ -8,7 +8,7 @@ from ..errors import InputError
 from .annotations import inner_name, load_json, member, typed
 from .referring import Expression, single_line, split_folder
 from .tube_frames import find_media, frame_range, taken_frames
-from .tubes import Box, Tube, TubeDataset, four_numbers
+from .tubes import Box, Tube, TubeDataset, clipped, four_numbers
 
 _KINDS = (("questions", "interrogative"), ("captions", "declarative"))
 
@@ -87,9 +87,22 @@ class VidStgDataset(TubeDataset):
         self._trajectories = find_media(split_folder(boxes), {e.video for e in self.expressions}, depth=2)
         self._last: tuple[str, list[Any]] = ("", [])
 
+    def object_boxes(self, index: int, target: int) -> list[Box | None]:
+        """Boxes of any object of VidOR in the mask frames of a sample, None outside of the moment.
+
+        Raises:
+            InputError: it has none in a frame of the moment, or boxes are malformed.
+        """
+        (start, end), size = self._tubes[index].moment, self._tubes[index].size
+        taken = [int(frame) for frame in self.expressions[index].frames]
+        return [clipped(self._box_of(index, n, target), size) if start <= n < end else None for n in taken]
+
     def _box(self, index: int, frame: int) -> Box:
+        return self._box_of(index, frame, self.expressions[index].entry["target_id"])
+
+    def _box_of(self, index: int, frame: int, target: int) -> Box:
         expression = self.expressions[index]
-        path, target = self._trajectories[expression.video], expression.entry["target_id"]
+        path = self._trajectories[expression.video]
         # Sentences about one video follow each other, and its file is large.
         if self._last[0] != expression.video:
             self._last = (expression.video, member(load_json(path), "trajectories", list, f"{path}: "))

@@ -6,11 +6,8 @@ The words of the question are ours, so figures are not those of papers, and bear
 import hashlib
 import json
 import math
-import os
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +17,10 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ..output_files import explained_writes, replacing_file
+from .chat_endpoint import NoReply, chat
 
-KEY = "OPENAI_API_KEY"  # of the environment; keys stand in no file
 _TRIES = 3
 _PAUSE = 2.0  # seconds before the second try, twice as many before the third
-_SECONDS = 60
 _MOST_SILENT = 3  # captions in a row without any reply, before the others are not asked about
 _NUMBER = r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 _SCORE = re.compile(rf'"score"\s*:\s*"?{_NUMBER}"?\s*[,}}]')
@@ -124,21 +120,10 @@ class Judge:
 
     def _reply(self, question: str) -> str:
         """What the endpoint says."""
-        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
-        headers = {"Content-Type": "application/json"}
-        if os.environ.get(KEY):
-            headers["Authorization"] = f"Bearer {os.environ[KEY]}"
-        url = f"{self.endpoint.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as response:
-                reply = json.loads(response.read())["choices"][0]["message"]["content"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            final = isinstance(error, urllib.error.HTTPError) and error.code in (400, 401, 403, 404)
-            raise _NoReply(f"the judge at {url} gives no reply ({type(error).__name__}: {error})", final) from error
-        if not isinstance(reply, str):
-            raise _NoReply(f"the judge at {url} replied without text")
-        return reply
+            return chat(self.endpoint, self.model, [{"role": "user", "content": question}], "the judge", 0)[0]
+        except NoReply as error:
+            raise _NoReply(str(error), error.status in (400, 401, 403, 404)) from error.__cause__
 
     def _kept(self, question: str) -> str | None:
         if self.kept is not None:
