@@ -28,6 +28,7 @@ from videoglamm_hf.toy.shapes_world.evaluation import evaluate
 from videoglamm_hf.tuning import TuneOptions, tune
 
 WORD = "cross"
+QUESTIONS = ("Please segment {}.", "Where is {}?", "Can you segment {}?", "Show me {}.")
 # Questions of old that are asked before and after.
 OLD = ("referring", "same_shape", "present", "absent", "size", "attribute")
 
@@ -51,24 +52,32 @@ def with_cross(scene: object, generator: np.random.Generator) -> tuple[np.ndarra
 
 
 def write_clips(folder: Path, count: int, split: str, seed: int) -> Path:
-    """Clips with crosses, and a question about each."""
+    """Clips with crosses; of each the same is asked in several words, and about a cross that is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     world, generator = ShapesWorldDataset(split, "referring", length=count, seed=seed), np.random.default_rng(seed)
     with (folder / "samples.jsonl").open("w") as file:
         for i in range(count):
             video, masks, colour = with_cross(world.scene(i), generator)
             write_mp4(folder / f"{i}.mp4", list(video), fps=4)
-            phrase = f"the {colour} {WORD}"
-            asked = [{"type": "video"}, {"type": "text", "text": f"Please segment {phrase}."}]
-            answered = [{"type": "text", "text": f"It is <p> {phrase} </p> [SEG]."}]
+            other = str(generator.choice([name for name in COLOURS if name != colour]))
+            grounded = f"It is <p> the {colour} {WORD} </p> [SEG]."
+            asked = [(question.format(f"the {colour} {WORD}"), grounded) for question in QUESTIONS]
+            asked.append((QUESTIONS[0].format(f"the {other} {WORD}"), f"There is no {other} {WORD}."))
+            track = [encode_rle(mask) for mask in masks]
             sample = {
                 "video": f"{i}.mp4",
-                "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}],
-                "masks": [[encode_rle(mask) for mask in masks]],
+                "messages": [conversation(*pair) for pair in asked],
+                "masks": [[track]] * len(QUESTIONS) + [[]],
                 "mask_frames": list(range(len(masks))),
             }
             file.write(json.dumps(sample) + "\n")
     return folder
+
+
+def conversation(question: str, answer: str) -> list[dict]:
+    """A question about a video, and its answer."""
+    asked = [{"type": "video"}, {"type": "text", "text": question}]
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
 
 
 def write_old(folder: Path, count: int, seed: int) -> Path:
@@ -110,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=20, help="a fifth of them is held out (default: 20)")
     parser.add_argument("--measured", type=int, default=60, help="clips of each kind to measure on (default: 60)")
     parser.add_argument("--rehearsed", type=int, default=200, help="clips of old questions beside them (default: 200)")
-    parser.add_argument("--steps", type=int, default=400, help="most steps (default: 400)")
+    parser.add_argument("--steps", type=int, default=1200, help="most steps (default: 1200)")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--recipe", default="paper")
     options = parser.parse_args(argv)

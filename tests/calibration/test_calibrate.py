@@ -56,7 +56,7 @@ def test_the_command_writes_what_the_model_then_says(folder, data, tmp_path, cap
     assert cli.main([*ask, "--output", str(output)]) == 0
     assert "sure of the mask" in capsys.readouterr().out
     document = json.loads((output / "answer.json").read_text())
-    assert all(0 < own["probability"] < 1 for own in document["objects"]) and document["objects"]
+    assert all(0 <= own["probability"] <= 1 for own in document["objects"]) and document["objects"]
     assert 0 < document["presence_probability"] < 1 and "left_out" not in document
     assert cli.main(["check-answer", str(output / "answer.json")]) == 0
 
