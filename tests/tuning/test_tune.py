@@ -10,8 +10,10 @@ from transformers import AutoModel, AutoProcessor
 
 from videoglamm_hf import InputError, ResourceError
 from videoglamm_hf.cli import main
+from videoglamm_hf.cli.tune import table
 from videoglamm_hf.data import JsonlDataset
 from videoglamm_hf.data.rle import encode_rle
+from videoglamm_hf.evaluation.comparison import Difference
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
@@ -66,7 +68,8 @@ def test_before_after_and_an_adapter(tuned):
     for part in ("before", "after"):
         assert json.loads((folder / part / "scores.json").read_text())["figures"]["J&F"] > 0
         assert (folder / part / "report.html").is_file()
-    assert "J&amp;F" in tuned.page.read_text()
+    page = tuned.page.read_text()
+    assert "J&amp;F" in page and page.count("data:image/webp;base64,") == 1
     assert tuned.steps[0] == 4 and 1 <= tuned.steps[1] <= 4
     model = AutoModel.from_pretrained(TINY_MODEL, dtype=torch.float32)
     adapted = PeftModel.from_pretrained(model, tuned.adapter)
@@ -192,3 +195,8 @@ def test_the_command(data, tmp_path, capsys):
     assert "nothing is ever absent" in printed.out and "LoRA in float32" in printed.err
     assert main(["tune", str(data), "--output", str(output), "--rank", "0"]) == 1
     assert "rank is 0" in capsys.readouterr().err
+
+
+def test_figures_without_an_interval_are_shown():
+    lines = table([Difference("J&F", 0.5, 0.75, (0.1, 0.4)), Difference("BLEU-1", 0.5, 0.25, None)])
+    assert lines[1].endswith("+0.250   (+0.100 to +0.400)") and lines[2].endswith("-0.250")

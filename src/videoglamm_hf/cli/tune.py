@@ -38,7 +38,7 @@ def summary(result: TuneResult, model: str) -> list[str]:
     """What a person reads at the end: figures before and after, and the two lines that use the result."""
     last, best = result.steps
     found = ["", f"trained {last} steps, best after {best}; on the videos held out:", *table(result.differences)]
-    worse = [difference for difference in result.differences if difference.interval[1] < 0]
+    worse = [own for own in result.differences if own.interval is not None and own.interval[1] < 0]
     if worse:
         found.append(f"{', '.join(own.figure for own in worse)} got worse: look at the page before you use it")
     return [
@@ -52,9 +52,8 @@ def summary(result: TuneResult, model: str) -> list[str]:
 
 def table(differences: Sequence[Difference]) -> list[str]:
     """Lines of figures: before, after, and their difference with its 95 % interval."""
-    rows = [
-        f"{own.figure:<24}{own.first:>10.3f}{own.second:>10.3f}{own.value:>+10.3f}   "
-        f"({own.interval[0]:+.3f} to {own.interval[1]:+.3f})"
-        for own in differences
-    ]
+    rows = []
+    for own in differences:
+        interval = "" if own.interval is None else f"   ({own.interval[0]:+.3f} to {own.interval[1]:+.3f})"
+        rows.append(f"{own.figure:<24}{own.first:>10.3f}{own.second:>10.3f}{own.value:>+10.3f}{interval}")
     return [f"{'figure':<24}{'before':>10}{'after':>10}{'change':>10}   95 %", *rows]

@@ -1,4 +1,4 @@
-"""A sample as a small animated picture: the truth beside what was predicted."""
+"""A sample as a small animated picture: masks of several origins beside each other."""
 
 import base64
 import io
@@ -16,19 +16,18 @@ from ..render.colors import BACKGROUND, object_colors
 from ..render.overlay import overlay_masks
 
 MOST_FRAMES = 12
-_WIDTH = 240  # of each of the two pictures
+_WIDTH = 240  # of each side
 _GAP = 4
 _MILLISECONDS = 250
 _DIMMED = 0.45
 
 
-def animation(sample: dict[str, Any], truth: Sequence[Any], predicted: Sequence[Any]) -> str:
-    """An animated WebP as a data URL: at the left the frames with the truth, at the right with what was predicted.
+def animation(sample: dict[str, Any], *sides: Sequence[Any]) -> str:
+    """An animated WebP as a data URL: the frames with the masks of each side, from left to right.
 
     Args:
         sample: A sample, see [`sample`]; `mask_frames` say which frames masks belong to.
-        truth: One track per object, COCO RLE or None per mask frame.
-        predicted: The same of the prediction.
+        sides: One track per object each, COCO RLE or None per mask frame: the truth, what was predicted.
 
     Raises:
         InputError, MediaError: Frames or masks cannot be read.
@@ -39,9 +38,9 @@ def animation(sample: dict[str, Any], truth: Sequence[Any], predicted: Sequence[
     for frame, place in zip(_frames(sample, [numbers[place] for place in places]), places, strict=True):
         size = (_WIDTH, max(1, round(_WIDTH * frame.shape[0] / frame.shape[1])))
         small = resized(frame, size)
-        sides = [_drawn(small, tracks, place, frame.shape[:2]) for tracks in (truth, predicted)]
         gap = np.full((size[1], _GAP, 3), BACKGROUND, np.uint8)
-        pictures.append(Image.fromarray(np.concatenate([sides[0], gap, sides[1]], axis=1)))
+        drawn = [part for tracks in sides for part in (gap, _drawn(small, tracks, place, frame.shape[:2]))]
+        pictures.append(Image.fromarray(np.concatenate(drawn[1:], axis=1)))
     written = io.BytesIO()
     pictures[0].save(
         written,

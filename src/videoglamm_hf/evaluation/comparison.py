@@ -51,6 +51,7 @@ class Comparison:
         alone: How many only the first and only the second has.
         same_questions: Whether both were asked in the same words.
         settings: What they were made with, where that differs: both values by name.
+        pictures: Some questions to look at: question, both answers, and the animation, for the page.
     """
 
     names: tuple[str, str]
@@ -61,6 +62,7 @@ class Comparison:
     alone: tuple[int, int]
     same_questions: bool
     settings: dict[str, tuple[Any, Any]]
+    pictures: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..training.checkpoints import last_complete_checkpoint
 from ..training.fine_tuning import lora_config
 from ..training.trainer import VideoGlammTrainer
 from .fitting import Plan, fit
-from .measuring import measure
+from .measuring import measure, pictures
 from .parts import write_parts
 
 # Looks at the validation part while it trains, and how many of them may bring nothing before it ends.
@@ -85,7 +85,7 @@ class TuneResult:
         check: What was found in the data.
         plan: How it was trained.
         differences: Of every figure on the validation part, after less before.
-        page: The page that compares before and after.
+        page: The page that compares before and after: figures with intervals, the same clips.
         steps: How many steps were trained, and after how many it was best.
     """
 
@@ -163,7 +163,8 @@ def tune(
     say("after: asking the validation part")
     adapter = {"adapter": weights_identity(str(folder / "adapter"))}
     measure(tuned, processor, validation, folder / "after", facts | adapter, longest, progress=progress)
-    comparison = compare_runs(folder / "before", folder / "after")
+    both = folder / "before", folder / "after"
+    comparison = replace(compare_runs(*both), pictures=pictures(validation, both))
     write_comparison(folder / "comparison.html", comparison)
     return TuneResult(folder / "adapter", check, plan, comparison.differences, folder / "comparison.html", steps)
 

@@ -1,14 +1,21 @@
-"""What a model makes of the validation part, in a folder that goes on where it was ended."""
+"""What a model makes of the validation part, in a folder that goes on where it was ended; two of them side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from ..errors import VideoGlammError
+from ..evaluation.animations import animation
 from ..evaluation.answering import Answering, answer_items
 from ..evaluation.evaluate import finish, read_benchmark, run_settings
-from ..evaluation.run_folder import RunFolder
+from ..evaluation.run_folder import RunFolder, settings_of
 from ..evaluation.scores import Scores
+
+# Clips that are shown before and after.
+PICTURED = 12
 
 
 def measure(
@@ -51,3 +58,28 @@ def measure(
         if left:
             answer_items(model, processor, benchmark, left, run, how, done=lambda _: bar.update())
     return finish(benchmark, benchmark.items, run, progress=progress)
+
+
+def pictures(validation: Path, folders: Sequence[Path], count: int = PICTURED) -> list[dict[str, Any]]:
+    """The same clips with the truth and what was answered in each folder, as [`Comparison`] takes them.
+
+    Args:
+        validation: The JSONL file.
+        folders: What [`measure`] wrote.
+        count: How many, spread over the file.
+    """
+    benchmark = read_benchmark("folder", str(validation))
+    runs = [RunFolder(folder, settings_of(folder) or {}) for folder in folders]
+    places = np.unique(np.linspace(0, len(benchmark.items) - 1, min(count, len(benchmark.items))).round().astype(int))
+    found = []
+    for item in (benchmark.items[place] for place in places):
+        answers = [run.read(item) for run in runs]
+        try:
+            sample = benchmark.sample(item.index)
+            masks = [[] if answer is None else answer.masks for answer in answers]
+            picture = animation(sample, sample.get("masks") or [], *masks)
+        except VideoGlammError:  # what cannot be read is among the failures already
+            continue
+        texts = ["" if answer is None else answer.text for answer in answers]
+        found.append({"question": item.question, "answers": texts, "picture": picture})
+    return found
