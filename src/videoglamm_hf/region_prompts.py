@@ -43,10 +43,15 @@ class RegionPrompt:
     __repr__ = short_repr
 
     def with_more(self, other: "RegionPrompt") -> "RegionPrompt":
-        """This and what is said later of the same frame: further clicks are added, anything else takes its place."""
-        if other.box is not None or other.is_mask or self.is_mask:
+        """This and what is said later of the same frame: clicks and a box add up, in any order; a mask, or that the
+        object is not there, takes the place of what was said before, and is replaced by what is said after it."""
+        if other.is_mask or self.is_mask:
             return other
-        return RegionPrompt(self.points + other.points, self.labels + other.labels, self.box)
+        return RegionPrompt(self.points + other.points, self.labels + other.labels, other.box or self.box)
+
+    def contradicts(self, other: "RegionPrompt") -> bool:
+        """Whether both cannot be said of one frame at once."""
+        return self.is_mask or other.is_mask or (self.box is not None and other.box is not None)
 
     @property
     def is_mask(self) -> bool:
@@ -170,4 +175,6 @@ def _checked_mask(mask: Any, size: tuple[int, int], where: str) -> torch.Tensor:
         ) from error
     if tuple(found.shape) != tuple(size):
         raise InputError(f"{where}: the mask is {list(found.shape)}, and the video {list(size)}, as [height, width].")
+    if found.is_floating_point() and not torch.isfinite(found).all():
+        raise InputError(f"{where}: the mask holds NaN or infinite numbers; give booleans, or 0 and 1.")
     return found.cpu() != 0

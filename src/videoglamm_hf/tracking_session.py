@@ -7,6 +7,7 @@ state is whole and never changes, so that a step back is the state before.
 Shapes: N objects, T frames, H x W size of the video, s side of low-resolution masks, C channels of a prompt embedding.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from .edited_objects import EditedObject, ObjectTrack, decide_again
 from .errors import InputError
 from .finite import explained_by
 from .grounded_answer import GroundedAnswer, Phrase
+from .messages import SEG_TOKEN
 from .options import check_names
 from .packed_masks import PackedMasks
 from .region_prompts import RegionPrompt, region_prompt
@@ -97,7 +99,7 @@ class TrackingSession:
 
     def frame(self, frame: int) -> torch.Tensor:
         """Masks of all objects in one frame, bool `[N, H, W]`."""
-        self._check_frame(frame)
+        frame = self._frame(frame)
         found = [one.track.masks[0, frame] for one in self.objects]
         return torch.stack(found) if found else torch.zeros((0, *self.size), dtype=torch.bool)
 
@@ -160,7 +162,7 @@ class TrackingSession:
         self.correct([{"object": object, "frame": frame, "points": points, "labels": labels}], propagate=propagate)
 
     def box(self, object: int, frame: int, box: Any, *, propagate: bool = True) -> None:
-        """Draws a box `(left, top, right, bottom)` around an object; clicks of this frame are forgotten."""
+        """Draws a box `(left, top, right, bottom)` around an object; clicks of this frame count as well."""
         self.correct([{"object": object, "frame": frame, "box": box}], propagate=propagate)
 
     def brush(self, object: int, frame: int, mask: Any, *, propagate: bool = True) -> None:
@@ -182,13 +184,19 @@ class TrackingSession:
             InputError: If one of them cannot be used.
         """
         said: dict[int, dict[int, RegionPrompt]] = {}
-        corrections = [_correction(one) for one in corrections]
+        told: dict[tuple[int, int], RegionPrompt] = {}
+        corrections = [_correction(one) for one in _listed(corrections, "corrections")]
         for one in corrections:
-            number, frame = one.get("object"), one.get("frame")
-            own = said.setdefault(self._object(number).number, dict(self._object(number).corrections))
-            self._check_frame(frame)
+            number, frame = self._object(one.get("object")).number, self._frame(one.get("frame"))
+            one |= {"object": number, "frame": frame}
+            own = said.setdefault(number, dict(self._object(number).corrections))
             given = {name: value for name, value in one.items() if name not in ("object", "frame")}
             prompt = region_prompt(self.size, f"frame {frame} of object {number}", **given)
+            if (number, frame) in told and told[number, frame].contradicts(prompt):
+                raise InputError(
+                    f"Of frame {frame} of object {number} several things are said at once that contradict."
+                )
+            told[number, frame] = prompt
             own[frame] = own[frame].with_more(prompt) if frame in own else prompt
         changed = [self._object(number).with_corrections(own) for number, own in said.items()]
         log = {"step": "correct", "corrections": corrections, "propagate": propagate}
@@ -196,7 +204,8 @@ class TrackingSession:
 
     def forget(self, object: int, frame: int) -> None:
         """Takes back everything that was said of an object in a frame."""
-        own = self._object(object)
+        own, frame = self._object(object), self._frame(frame)
+        object = own.number
         if frame not in own.corrections:
             raise InputError(f"Nothing was said of object {object} in frame {frame!r:.20}.")
         left = {t: prompt for t, prompt in own.corrections.items() if t != frame}
@@ -228,7 +237,7 @@ class TrackingSession:
         Returns:
             Its number.
         """
-        self._check_frame(frame)
+        frame = self._frame(frame)
         number = self._state.next_number
         prompt = region_prompt(self.size, f"frame {frame} of the new object", points, labels, box, mask)
         new = self._new(number, label, {frame: prompt})
@@ -241,15 +250,16 @@ class TrackingSession:
 
     def remove(self, object: int) -> None:
         """Removes an object; phrases that named it name none."""
-        self._object(object)
+        object = self._object(object).number
         left = tuple(one for one in self.objects if one.number != object)
         self._push(replace(self._state, objects=left), {"step": "remove", "object": object})
 
     def merge(self, object: int, other: int) -> None:
         """Two objects become the first of them: in every frame what either of them covers."""
+        first, second = self._object(object), self._object(other)
+        object, other = first.number, second.number
         if object == other:
             raise InputError(f"Object {object} cannot be merged with itself.")
-        first, second = self._object(object), self._object(other)
         both = PackedMasks(first.track.masks.bits | second.track.masks.bits, self.size)
         merged = first.with_masks(both, second)
         objects = tuple(merged if one.number == object else one for one in self.objects if one.number != other)
@@ -274,7 +284,8 @@ class TrackingSession:
             The number of the part; the object keeps the rest.
         """
         whole = self._object(object)
-        self._check_frame(frame)
+        object = whole.number
+        frame = self._frame(frame)
         number = self._state.next_number
         prompt = region_prompt(self.size, f"frame {frame} of the part", points, labels, box, mask)
         (part,) = self._decided([self._new(number, label, {frame: prompt})], True).values()
@@ -288,21 +299,22 @@ class TrackingSession:
     def link(self, phrase: int, object: int | None) -> None:
         """Lets a phrase of the answer (its place among them, from 0) name another object, or none."""
         phrases = list(self._state.phrases)
-        if isinstance(phrase, bool) or not isinstance(phrase, int) or not 0 <= phrase < len(phrases):
+        place = _whole(phrase)
+        if place is None or not 0 <= place < len(phrases):
             raise InputError(f"There is no phrase {phrase!r:.40}; the answer has {len(phrases)}, counted from 0.")
         objects = self.objects
         if object is not None:
-            named = replace(self._object(object), label=phrases[phrase][0].text)
+            object = self._object(object).number
+            named = replace(self._object(object), label=phrases[place][0].text)
             objects = tuple(named if one.number == object else one for one in objects)
-        phrases[phrase] = (phrases[phrase][0], object)
+        phrases[place] = (phrases[place][0], object)
         state = replace(self._state, objects=objects, phrases=tuple(phrases))
-        self._push(state, {"step": "link", "phrase": phrase, "object": object})
+        self._push(state, {"step": "link", "phrase": place, "object": object})
 
     def rename(self, object: int, label: str) -> None:
         """Gives an object another label."""
-        if not isinstance(label, str) or not label.strip():
-            raise InputError(f"The label of object {object} is {label!r:.80}; give some words.")
-        named = replace(self._object(object), label=" ".join(label.split()))
+        object = self._object(object).number
+        named = replace(self._object(object), label=_checked_label(label, f"object {object}"))
         self._step({object: named}, {"step": "rename", "object": object, "label": label})
 
     # Back and forth
@@ -319,7 +331,9 @@ class TrackingSession:
 
     def replay(self, log: Iterable[Mapping[str, Any]]) -> None:
         """Takes the steps of a [`log`]."""
-        for step in log:
+        for step in _listed(log, "the steps of a log"):
+            if not isinstance(step, Mapping):
+                raise InputError(f"A step is a dict, not a {type(step).__name__}; give what `log` returned.")
             own = dict(step)
             name = own.pop("step", None)
             if name not in _STEPS:
@@ -346,22 +360,26 @@ class TrackingSession:
         self._at = len(self._states) - 1
 
     def _object(self, number: Any) -> EditedObject:
+        wanted = _whole(number)
         for one in self.objects:
-            if isinstance(number, int) and not isinstance(number, bool) and one.number == number:
+            if one.number == wanted:
                 return one
         there = ", ".join(f"{one.number} ({one.label})" for one in self.objects) or "none"
         raise InputError(f"There is no object {number!r:.40}; there are: {there}.")
 
-    def _check_frame(self, frame: Any) -> None:
-        if isinstance(frame, bool) or not isinstance(frame, int) or not 0 <= frame < self.num_frames:
+    def _frame(self, frame: Any) -> int:
+        """A frame's number, from 0."""
+        found = _whole(frame)
+        if found is None or not 0 <= found < self.num_frames:
             raise InputError(f"There is no frame {frame!r:.40}; the video has {self.num_frames}, counted from 0.")
+        return found
 
     def _joined(self, scores: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.stack(list(scores)) if scores else torch.zeros((0, self.num_frames))
 
     def _new(self, number: int, label: str | None, corrections: Mapping[int, RegionPrompt]) -> EditedObject:
         """An object of which nothing was known."""
-        name = " ".join((label or UNNAMED.format(number + 1)).split())
+        name = UNNAMED.format(number + 1) if label is None else _checked_label(label, "the new object")
         nowhere = ObjectTrack.empty(self.num_frames, self.size)
         return EditedObject(number, name, nowhere, corrections=corrections, behind=frozenset(corrections))
 
@@ -376,3 +394,25 @@ def _correction(given: Any) -> dict[str, Any]:
         raise InputError(f"A correction is a dict with {', '.join(_CORRECTION)}, not a {type(given).__name__}.")
     check_names(given, _CORRECTION, "of a correction")
     return dict(given)
+
+
+def _listed(given: Any, what: str) -> list[Any]:
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        raise InputError(f"{what} are a list of dicts, not a {type(given).__name__}.")
+    return list(given)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also one of NumPy or PyTorch; None for anything else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _checked_label(label: Any, what: str) -> str:
+    """Words for a person, without the marks of an answer."""
+    words = " ".join(label.split()) if isinstance(label, str) else ""
+    if not words or any(mark in words for mark in ("<p>", "</p>", SEG_TOKEN)):
+        raise InputError(f"The label of {what} is {label!r:.80}; give some words, without <p> and {SEG_TOKEN}.")
+    return words

@@ -102,6 +102,10 @@ def test_two_corrections_are_the_same_in_any_order_and_at_once(model, asked):
         assert same(at_once, other)
     clicks = [{"object": 0, "frame": 2, "points": (20, 30)}, {"object": 0, "frame": 2, "points": (8, 9), "labels": 0}]
     assert same(edited(clicks), edited(clicks[:1], clicks[1:]))
+    around = {"object": 0, "frame": 2, "box": (5, 5, 30, 40)}
+    assert same(edited([clicks[0]], [around]), edited([around, clicks[0]]))
+    # Numbers of NumPy are numbers.
+    assert same(edited([{**first, "object": np.int64(0), "frame": np.int64(1)}]), edited([first]))
     late = model.edit(output, encoded_videos=[encoded])
     late.correct([first], propagate=False)
     assert not torch.equal(late.masks, at_once.masks)
@@ -296,6 +300,16 @@ BAD = [
     ("merge", (0, 0), "cannot be merged with itself"),
     ("remove", (9,), "There is no object 9"),
     ("rename", (0, " "), "give some words"),
+    ("rename", (0, "<p> x </p> [SEG]"), "give some words, without <p>"),
+    ("correct", (None,), "corrections are a list of dicts, not a NoneType"),
+    ("replay", (None,), "the steps of a log are a list of dicts"),
+    ("replay", (["x"],), "A step is a dict, not a str"),
+    ("brush", (0, 0, np.full(SIZE, np.nan)), "NaN or infinite"),
+    (
+        "correct",
+        ([{"object": 0, "frame": 1, "absent": True}, {"object": 0, "frame": 1, "points": (1, 2)}],),
+        "several things are said at once",
+    ),
 ]
 
 

@@ -158,6 +158,8 @@ def test_corrections_become_samples(model, ask, tmp_path):
     assert read[0]["masks"][0][0][4] is None and read[0]["masks"][0][0][1] is not None
     with pytest.raises(InputError, match="There are 3 frame numbers for 6 frames"):
         edited_sample(session, "a.mp4", range(3))
+    with pytest.raises(InputError, match="frame_numbers are whole numbers"):
+        edited_sample(session, "a.mp4", [0.5, 1, 2, 3, 4, 5])
 
 
 @pytest.mark.parametrize(

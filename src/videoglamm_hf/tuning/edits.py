@@ -1,6 +1,7 @@
 """Corrected answers as training samples."""
 
 import json
+import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,10 @@ def edited_sample(
         raise InputError("The session has no objects to learn from; add one, or leave this video out.")
     if len(frame_numbers) != session.num_frames:
         raise InputError(f"There are {len(frame_numbers)} frame numbers for {session.num_frames} frames.")
+    try:
+        numbers = [operator.index(number) for number in frame_numbers]
+    except TypeError as error:
+        raise InputError(f"frame_numbers are whole numbers of the source's frames ({error}).") from error
     messages, masks = [], []
     for one in session.objects:
         asked = [{"type": "video"}, {"type": "text", "text": question.replace("{phrase}", one.label)}]
@@ -45,7 +50,7 @@ def edited_sample(
         "video": os.fspath(video),
         "messages": messages,
         "masks": masks,
-        "mask_frames": [int(number) for number in frame_numbers],
+        "mask_frames": numbers,
     }
     check_sample(sample)
     return sample
