@@ -17,7 +17,7 @@ from videoglamm_hf.evaluation.comparison import Difference
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
-from videoglamm_hf.tuning import TuneOptions, add_sample, edited_sample, tune
+from videoglamm_hf.tuning import TuneOptions, adapter_tuning, add_sample, edited_sample, tune
 from videoglamm_hf.tuning.fitting import fit
 from videoglamm_hf.tuning.parts import write_parts
 
@@ -89,6 +89,28 @@ def test_the_same_again_does_nothing_twice(tuned, data):
         path: time for path, time in answers.items() if path.parent.parent.name == "before"
     }
     assert [own.second for own in again.differences] == [own.second for own in tuned.differences]
+
+
+def test_training_goes_on_where_it_was_ended(data, tmp_path, monkeypatch):
+    """Ended in the middle, it stops at the same step, by the same count of looks that brought nothing."""
+    options = TuneOptions(max_steps=8, max_new_tokens=16, learning_rate=1e-2)
+    whole = tune(data, str(TINY_MODEL), tmp_path / "whole", options, device="cpu")
+    evaluate, looks = adapter_tuning._Trainer.evaluate, []
+
+    def ended(self, *args, **kwargs):
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter_tuning._Trainer, "evaluate", ended)
+        with pytest.raises(KeyboardInterrupt):
+            tune(data, str(TINY_MODEL), tmp_path / "ended", options, device="cpu")
+    assert not (tmp_path / "ended" / "adapter").exists()
+    again = tune(data, str(TINY_MODEL), tmp_path / "ended", options, device="cpu")
+    assert again.steps == whole.steps
+    assert [own.second for own in again.differences] == pytest.approx([own.second for own in whole.differences])
 
 
 def test_another_tuning_does_not_go_on_in_the_folder(tuned, data, tmp_path):

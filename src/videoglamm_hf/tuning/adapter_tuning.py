@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments, set_seed
 
 from ..checking.check import DataCheck, check_data
@@ -18,7 +19,7 @@ from ..evaluation.comparison import Difference, compare_runs, write_comparison
 from ..loading.identity import weights_identity
 from ..loading.models import best_device, free_bytes, load_config, load_model, load_processor
 from ..options import check_whole_number
-from ..output_files import explained_writes
+from ..output_files import explained_writes, replacing_file
 from ..training.checkpoints import last_complete_checkpoint
 from ..training.fine_tuning import lora_config
 from ..training.trainer import VideoGlammTrainer
@@ -31,6 +32,8 @@ _LOOKS, _PATIENCE = 20, 4
 # Frames of a validation video whose masks are looked at while it trains.
 _LOOKED_AT = 8
 _SETTINGS = "tune.json"
+# Steps trained and the best one's, once the adapter is there.
+_TRAINED = "trained.json"
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,16 @@ def tune(
     longest = options.max_new_tokens
     say("before: asking the validation part")
     measure(loaded, processor, validation, folder / "before", facts, longest, progress=progress)
-    say("training")
-    tuned, steps = _train(loaded, processor, train, validation, folder, options, plan, progress)
-    with explained_writes(folder):
-        tuned.save_pretrained(folder / "adapter")
-        processor.save_pretrained(folder / "adapter")
+    steps = _trained_before(folder)
+    if steps is None:
+        say("training")
+        tuned, steps = _train(loaded, processor, train, validation, folder, options, plan, progress)
+        with explained_writes(folder), replacing_file(folder / _TRAINED) as aside:
+            tuned.save_pretrained(folder / "adapter")
+            processor.save_pretrained(folder / "adapter")
+            aside.write_text(json.dumps(steps) + "\n", encoding="utf-8")
+    else:
+        tuned = PeftModel.from_pretrained(loaded, folder / "adapter").eval()
     say("after: asking the validation part")
     adapter = {"adapter": weights_identity(str(folder / "adapter"))}
     measure(tuned, processor, validation, folder / "after", facts | adapter, longest, progress=progress)
@@ -180,8 +188,6 @@ def _train(
     progress: bool,
 ) -> tuple[Any, tuple[int, int]]:
     """The best adapter on its model, and the steps trained and the best one's."""
-    from peft import get_peft_model, prepare_model_for_kbit_training
-
     set_seed(options.seed)
     if plan.quantization != "none":
         model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -213,6 +219,8 @@ def _train(
         logging_steps=look,
         save_total_limit=2,
         load_best_model_at_end=True,
+        # How long it has not got better is known after an interruption, too.
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         remove_unused_columns=False,
@@ -235,6 +243,15 @@ def _train(
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder / "checkpoints"))
     state = trainer.state
     return tuned.eval(), (state.global_step, state.best_global_step or state.global_step)
+
+
+def _trained_before(folder: Path) -> tuple[int, int] | None:
+    """What an earlier call trained to the end; None if it did not."""
+    try:
+        last, best = json.loads((folder / _TRAINED).read_text(encoding="utf-8"))
+        return int(last), int(best)
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 class _Trainer(VideoGlammTrainer):
