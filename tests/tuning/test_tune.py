@@ -19,7 +19,7 @@ from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
 from videoglamm_hf.tuning import TuneOptions, adapter_tuning, add_sample, edited_sample, tune
 from videoglamm_hf.tuning.fitting import fit
-from videoglamm_hf.tuning.parts import write_parts
+from videoglamm_hf.tuning.parts import read_parts
 
 
 @pytest.fixture(autouse=True)
@@ -129,21 +129,39 @@ def test_data_with_errors_are_refused_before_anything(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_parts_are_by_video_and_take_corrections(data, tmp_path):
+def test_parts_are_by_video_and_corrected_videos_are_trained_on(data, tmp_path):
     masks = np.ones((4, 96, 96), bool)
-    (tmp_path / "edits.jsonl").write_text(json.dumps(sample(str(data / "0.mp4"), "the star", masks)) + "\n")
-    train, validation = write_parts(data, tmp_path, 3, [tmp_path / "edits.jsonl"])
-    assert len(JsonlDataset(train)) == 6 and len(JsonlDataset(validation)) == 1
-    first = validation.read_bytes()
-    assert write_parts(data, tmp_path, 3)[1].read_bytes() == first
+    edits = tmp_path / "edits.jsonl"
+    for number in range(6):
+        edits.write_text(json.dumps(sample(str(data / f"{number}.mp4"), "the star", masks)) + "\n")
+        parts = read_parts(data, 3, [edits])
+        assert (len(parts.train), len(parts.validation), parts.corrections) == (6, 1, 1)
+        assert not parts.validation[0]["video"].endswith(f"{number}.mp4")
+    assert read_parts(data, 3).write(tmp_path)[1].read_bytes() == read_parts(data, 3).write(tmp_path)[1].read_bytes()
+    assert read_parts(data, 3).digest != parts.digest
     one = tmp_path / "one.jsonl"
     one.write_text((data / "samples.jsonl").read_text().splitlines()[0] + "\n")
     with pytest.raises(InputError, match="at least two are needed"):
-        write_parts(one, tmp_path, 0)
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "train.jsonl").write_text(one.read_text())
+        read_parts(one, 0)
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "train.jsonl").write_text(one.read_text())
     with pytest.raises(InputError, match=r"has no validation\.jsonl"):
-        write_parts(tmp_path / "half", tmp_path, 0)
+        read_parts(given, 0)
+    (given / "validation.jsonl").write_text(edits.read_text())
+    with pytest.raises(InputError, match="is of the validation part, and corrections of it would be trained on"):
+        read_parts(given, 0, [edits])
+    edits.write_text("")
+    with pytest.raises(InputError, match=r"edits\.jsonl: holds no samples"):
+        read_parts(data, 0, [edits])
+
+
+def test_errors_of_corrections_are_told_before_anything(data, tmp_path):
+    edits = tmp_path / "edits.jsonl"
+    edits.write_text('{"messages": []}\n')
+    with pytest.raises(InputError, match=r"edits\.jsonl cannot be trained on: edits\.jsonl:1: messages"):
+        tune(data, str(TINY_MODEL), tmp_path / "out", edits=[edits])
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_fits_is_chosen(model):

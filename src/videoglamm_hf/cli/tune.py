@@ -11,6 +11,8 @@ from .screen import library_bars, say, shows_progress
 
 _OPTIONS = ("recipe", "rank", "alpha", "learning_rate", "epochs", "max_steps", "quantization", "batch_size")
 _FURTHER = ("max_new_tokens", "seed", "report_to")
+# A loss that nobody sees.
+_NOTHING = 1e-3
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,7 +40,8 @@ def summary(result: TuneResult, model: str) -> list[str]:
     """What a person reads at the end: figures before and after, and the two lines that use the result."""
     last, best = result.steps
     found = ["", f"trained {last} steps, best after {best}; on the videos held out:", *table(result.differences)]
-    worse = [own for own in result.differences if own.interval is not None and own.interval[1] < 0]
+    sure = [own for own in result.differences if own.interval is not None and own.interval[1] < 0]
+    worse = [own for own in sure if own.value < -_NOTHING]
     if worse:
         found.append(f"{', '.join(own.figure for own in worse)} got worse: look at the page before you use it")
     return [

@@ -25,7 +25,7 @@ from ..training.fine_tuning import lora_config
 from ..training.trainer import VideoGlammTrainer
 from .fitting import Plan, fit
 from .measuring import measure, pictures
-from .parts import write_parts
+from .parts import read_parts
 
 # Looks at the validation part while it trains, and how many of them may bring nothing before it ends.
 _LOOKS, _PATIENCE = 20, 4
@@ -140,18 +140,17 @@ def tune(
     options, folder = options or TuneOptions(), Path(output)
     processor, config = load_processor(model), load_config(model)
     check = check_data(data, processor=processor, progress=progress)
-    if check.errors:
-        first = check.errors[0]
-        raise InputError(
-            f"{data} cannot be trained on: {first.record}: {first.text} ({len(check.errors)} errors in all; "
-            f"`videoglamm check-data {data}` lists them)"
-        )
-    files = [str(Path(own)) for own in edits]
-    _start(folder, {"data": str(data), "model": model, "edits": files, **asdict(options)})
-    train, validation = write_parts(Path(data), folder, options.seed, [Path(own) for own in files])
+    _refuse_errors(check, data)
+    files = [Path(own) for own in edits]
+    for path in files:
+        _refuse_errors(check_data(path, processor=processor), path)
+    parts = read_parts(Path(data), options.seed, files)
     device = device or best_device()
     plan = fit(config, torch.device(device), free_bytes(device), options.recipe, options.quantization)
-    say(f"{check.samples} samples of {check.videos} videos; {plan}")
+    _start(folder, {"data": str(data), "model": model, "samples": parts.digest, **asdict(options)})
+    train, validation = parts.write(folder)
+    held = f"{len(parts.validation)} of them held out"
+    say(f"{check.samples} samples of {check.videos} videos, {held}, {parts.corrections} corrections; {plan}")
     facts = {"model": model, "weights": weights_identity(model)}
     dtype = str(plan.dtype).removeprefix("torch.")
     loaded = load_model(model, dtype, device, plan.quantization)
@@ -265,6 +264,16 @@ class _Trainer(VideoGlammTrainer):
             return super().get_eval_dataloader(*args, **kwargs)
         finally:
             self.data_collator = given
+
+
+def _refuse_errors(check: DataCheck, data: Any) -> None:
+    """Raises InputError if there is something that cannot be trained on."""
+    if check.errors:
+        first = check.errors[0]
+        raise InputError(
+            f"{data} cannot be trained on: {first.record}: {first.text} ({len(check.errors)} errors in all; "
+            f"`videoglamm check-data {data}` lists them)"
+        )
 
 
 def _start(folder: Path, settings: dict[str, Any]) -> None:
