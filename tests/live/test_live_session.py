@@ -128,6 +128,27 @@ def test_what_asking_raises_is_raised_by_push(small, scene):
             time.sleep(0.01)
 
 
+def test_a_window_shorter_than_the_sampling_is_one_frame(small, scene):
+    session = LiveSession(*small, question_of(scene), window=0.1, max_new_tokens=20)
+    found = [session.push(frame, np.float32(i / 30)) for i, frame in enumerate(scene.video)]
+    assert session.answer.frame_index == 3 and len(found[-1].masks) == len(session.numbers)
+
+
+def test_after_an_error_it_is_asked_again(small, scene, monkeypatch):
+    model, processor = small
+    session = LiveSession(model, processor, question_of(scene), window=0.5, max_new_tokens=20)
+
+    def fail(**kwargs):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "generate", fail)
+        with pytest.raises(MemoryError):
+            play(session, scene.video[:4])
+    play(session, scene.video[4:8], start=4)
+    assert session.answer is not None
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -179,7 +179,8 @@ class LiveSession:
                 f"{self._size[1]}x{self._size[0]}; start a new session when the size changes."
             )
         now = max(self._seconds, -1 / 30) + 1 / 30 if seconds is None else seconds
-        if isinstance(now, bool) or not isinstance(now, (int, float)) or not np.isfinite(now) or now <= self._seconds:
+        is_time = isinstance(now, (int, float, np.integer, np.floating)) and not isinstance(now, bool)
+        if not is_time or not np.isfinite(now) or now <= self._seconds:
             raise InputError(
                 f"frame {self._index + 1} appears at {now!r:.40}, and the one before at {self._seconds:g} s."
             )
@@ -193,7 +194,7 @@ class LiveSession:
         # A frame that comes a little early is not one too many.
         if not self._frames or self._seconds - self._frames[-1][0] > 0.99 * self._step:
             self._frames.append((self._seconds, picture.copy()))
-        while self._seconds - self._frames[0][0] > self.window + 0.01 * self._step:
+        while len(self._frames) > 1 and self._seconds - self._frames[0][0] > self.window + 0.01 * self._step:
             self._frames.popleft()
 
     def _ask_when_due(self) -> None:
@@ -210,6 +211,8 @@ class LiveSession:
                 self._asked.run()
         if self._asked is not None and self._asked.is_done:
             asked, self._asked = self._asked, None
+            # After an error it is asked again.
+            self._wanted = self._wanted or asked.has_failed
             self._start(*asked.result())
 
     def _start(self, answer: GroundedAnswer, prompts: torch.Tensor) -> None:
@@ -301,6 +304,10 @@ class _Asking:
         except BaseException as error:  # told where the next frame is pushed
             self._error = error
         self.is_done = True
+
+    @property
+    def has_failed(self) -> bool:
+        return self._error is not None
 
     def result(self) -> tuple[GroundedAnswer, torch.Tensor]:
         if self._error is not None:
