@@ -50,8 +50,14 @@ class CalibrationMixin:
         else:
             quiet = dict.fromkeys(("missing_entries", "gated_repo", "connection_errors"), False)
             quiet = {f"_raise_exceptions_for_{name}": own for name, own in quiet.items()}
-            commit = getattr(self.config, "_commit_hash", None)
-            found = cached_file(folder, CALIBRATION_FILE, _commit_hash=commit, **where, **quiet)
+            # The commit that is known is the model's own: an adapter has others.
+            own = os.fspath(folder) == self.config._name_or_path
+            commit = getattr(self.config, "_commit_hash", None) if own else None
+            try:
+                found = cached_file(folder, CALIBRATION_FILE, _commit_hash=commit, **where, **quiet)
+            except OSError as error:  # what has no probabilities answers all the same
+                self._leave_calibration(f"{folder}: {error}")
+                return
         if found is None:
             return
         try:
