@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from examples import demo, finetune_lora, train_gcg
+from examples import demo, finetune_lora, teach_shape, train_gcg
 from transformers import AutoModel
 
 from tests.data.builders import write_frames, write_json
@@ -89,3 +89,11 @@ def test_demo(tmp_path, capsys):
         assert f"{tmp_path / kind}/overlay.mp4" in output
     answer = json.loads((tmp_path / "referring" / "answer.json").read_text())
     assert answer["text"] == "It is the brown star." and len(answer["objects"]) == 1
+
+
+def test_teach_shape(tmp_path, capsys):
+    line = ["--clips", "3", "--rehearsed", "2", "--steps", "1", "--measured", "1"]
+    teach_shape.main(["--output", str(tmp_path), *line])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures) == {"before", "after"} and {"cross", "referring, video"} <= set(figures["after"])
+    assert "trained 1 steps" in capsys.readouterr().out

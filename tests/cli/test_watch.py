@@ -4,7 +4,9 @@ import json
 import os
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
 
 from videoglamm_hf.cli import main
 from videoglamm_hf.data.rle import decode_rle
@@ -53,6 +55,34 @@ def test_as_a_camera(clip, capsys):
     line = ["watch", str(path), question, "--window", "0.4", "--every", "0.5", "--background"]
     assert main([*line, "--max-new-tokens", "20", "--quiet"]) == 0
     assert "from a frame to its masks" in capsys.readouterr().out
+
+
+def test_what_ends_it_costs_nothing_that_was_seen(clip, tmp_path, capsys):
+    """A change of size is an error, after what was followed until then has been written."""
+    _, scene, question = clip
+    joined = tmp_path / "joined.ts"
+    with joined.open("wb") as file:
+        for size in (96, 64):
+            part = tmp_path / f"{size}.ts"
+            pictures = [np.asarray(Image.fromarray(frame).resize((size, size))) for frame in scene.video[:12]]
+            with av.open(str(part), "w", format="mpegts") as container:
+                stream = container.add_stream("libx264", rate=8, options={"bf": "0"})
+                stream.height, stream.width, stream.pix_fmt = size, size, "yuv420p"
+                for picture in pictures:
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                container.mux(stream.encode())
+            file.write(part.read_bytes())
+    os.utime(joined, (1e9, 1e9))
+    output = tmp_path / "seen"
+    line = ["watch", str(joined), question, "--window", "0.5", "--every-frame", "--output", str(output), "--quiet"]
+    assert main([*line, "--max-new-tokens", "20"]) == 1
+    assert "start a new session when the size changes" in capsys.readouterr().err
+    assert len((output / "masks.jsonl").read_text().splitlines()) >= 11 and (output / "overlay.mp4").is_file()
+
+
+def test_a_source_that_is_too_short_is_not_asked_about(clip, capsys):
+    assert main(["watch", str(clip[0]), "What moves?", "--window", "60", "--every-frame", "--quiet"]) == 0
+    assert "it ended before a window of 60 s was there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

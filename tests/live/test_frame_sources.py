@@ -87,6 +87,14 @@ def test_a_pipe(tmp_path, monkeypatch):
         assert source.name == "standard input"
 
 
+def test_times_that_go_back_go_on(tmp_path):
+    write_clip(tmp_path / "clip")
+    (tmp_path / "twice").write_bytes(2 * (tmp_path / "clip").read_bytes())
+    with FrameSource(finished(tmp_path / "twice"), every=True, pace=False) as source:
+        seconds = [frame.seconds for frame in source]
+    assert len(seconds) == 24 and np.diff(seconds).min() > 0 and seconds[-1] == pytest.approx(23 / 12, abs=0.1)
+
+
 def test_a_source_that_stops_is_told(tmp_path, monkeypatch):
     write_clip(tmp_path / "clip", count=48)
     reading, writing = os.pipe()

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..data.rle import encode_rle
-from ..errors import InputError
+from ..errors import InputError, VideoGlammError
 from ..frame_sampling import check_number
 from ..live.frame_sources import ArrivedFrame, FrameSource
 from ..live.live_session import LiveSession
@@ -48,6 +48,7 @@ class _Seen:
     seconds: float = 0.0
     delays: list[float] = field(default_factory=list)
     pictured: float = float("-inf")
+    error: VideoGlammError | None = None
 
     def add(self, arrived: ArrivedFrame) -> None:
         self.frames, self.missed, self.seconds = self.frames + 1, self.missed + arrived.missed, arrived.seconds
@@ -99,6 +100,10 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             _write(session, source, seen, arguments, output)
     print(seen.summary() + ("" if output is None else f" -> {output}/masks.jsonl, overlay.mp4, latest.png"))
+    if seen.error is not None:
+        raise seen.error
+    if session.answer is None:
+        say(f"warning: it ended before a window of {arguments.window:g} s was there: nothing was asked (--window)")
 
 
 def _watched(
@@ -111,8 +116,17 @@ def _watched(
         contextlib.suppress(KeyboardInterrupt),
         tqdm(desc="watching", unit="frame", leave=False, disable=not shown) as bar,
     ):
-        for arrived in source:
-            found = session.push(arrived.picture, arrived.seconds)
+        frames = iter(source)
+        while True:
+            # What was followed so far is written whole, whatever ends it.
+            try:
+                arrived = next(frames, None)
+                if arrived is None:
+                    return
+                found = session.push(arrived.picture, arrived.seconds)
+            except VideoGlammError as error:
+                seen.error = error
+                return
             seen.add(arrived)
             if session.answer is not told:
                 told = session.answer

@@ -42,7 +42,7 @@ class ArrivedFrame:
 
     Attributes:
         picture: uint8 `[H, W, 3]`, RGB.
-        seconds: Its time by the source, from 0.
+        seconds: Its time by the source, from 0; where it has none, by when it arrived. It never goes back.
         arrived: When it was read, by `time.monotonic()`.
         missed: How many frames before it nobody took.
     """
@@ -116,7 +116,7 @@ class FrameSource:
     def _opened(self, source: str) -> Any:
         try:
             if source == "-":
-                return av.open(_Pipe(sys.stdin.buffer), options=self._limits())
+                return av.open(_Pipe(sys.stdin.fileno()), options=self._limits())
             if source.isdigit():
                 kind, name = _CAMERAS.get(platform.system(), _CAMERAS["Linux"])
                 return av.open(name.format(source), format=kind, options=self._limits())
@@ -168,12 +168,13 @@ class FrameSource:
                 frames = packet.decode()
             for frame in frames:
                 now = time.monotonic()
-                at = frame.time if frame.time is not None and self._is_file else None
                 if first is None:
-                    first, started = at or 0.0, now
-                seconds = now - started if at is None else at - first
+                    first, started = frame.time or 0.0, now
+                seconds = now - started if frame.time is None else frame.time - first
                 if seconds <= last:
-                    continue
+                    # Times that go back, as where recordings are joined, go on from there.
+                    step = 1 / float(stream.average_rate or 25)
+                    first, seconds = (frame.time or 0.0) - last - step, last + step
                 last = seconds
                 if self._pace:
                     self._wait(started + seconds)
@@ -198,17 +199,22 @@ def is_stream(source: str) -> bool:
 
 
 class _Pipe(io.RawIOBase):
-    """A pipe, which cannot be wound back."""
+    """A pipe, which cannot be wound back; read beside Python's own file, whose lock a reader that waits would hold."""
 
-    def __init__(self, pipe: Any) -> None:
-        self.pipe = pipe
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         # What is there, rather than all that was asked for: a live pipe would be waited for.
-        return self.pipe.read1(size)
+        return os.read(self.number, size if size > 0 else io.DEFAULT_BUFFER_SIZE)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.number)
+        super().close()
 
 
 class _GrowingFile(io.RawIOBase):
