@@ -27,13 +27,16 @@ def format_of(source: Path) -> str:
         return "ytvos"
     if files_of(source, ".xml") and not files_of(source, ".json"):
         return "cvat"
+    reasons = []
     for path in files_of(source, ".json", deeper=True):
         try:
             return _of_file(path)
-        except InputError:  # of another tool; what is meant may lie beside it
-            continue
+        except InputError as error:  # of another tool; what is meant may lie beside it
+            reasons.append(str(error))
     if png.fits(source):
         return "png"
+    if reasons:
+        raise InputError(reasons[0])
     raise InputError(f"{source}: holds nothing of a known format ({', '.join(IMPORT_FORMATS[1:])}); give --format")
 
 

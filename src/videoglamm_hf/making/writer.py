@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers import logging
+
 from ..errors import InputError
 from ..evaluation.chat_endpoint import NoReply, chat
 from .sentences import Sentence, again, parse
+
+logger = logging.get_logger(__name__)
 
 _TRIES = 3  # replies of which one must be usable
 _PAUSES = (2.0, 8.0, 30.0)  # seconds before an endpoint that gives no reply is asked again
@@ -105,5 +109,6 @@ class Writer:
                 # Other refusals of the client's are about this question.
                 if pause is None or (error.status is not None and error.status < 500 and error.status != 429):
                     raise
+                logger.warning(f"{error}; asked again in {pause:g} s")
             time.sleep(pause)
         raise AssertionError("unreachable")
