@@ -178,6 +178,11 @@ def test_a_page_to_look_at(tmp_path, capsys):
     write_check_report(tmp_path / "page.html", check_data(path))
 
 
+def test_urls_are_not_opened_and_said_to_be(tmp_path):
+    path = write(tmp_path / "samples.jsonl", sample("http://127.0.0.1:9/x.mp4", ("the dog", [mask(), None])))
+    assert ("not opened", "samples.jsonl") in found_in(path)
+
+
 def test_long_lists_are_cut_on_the_screen(tmp_path, capsys):
     video = frames(tmp_path, "a")
     path = write(tmp_path / "samples.jsonl", *[sample(video, ("the cat", [None, None]))] * 9)

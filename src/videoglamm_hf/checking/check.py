@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ..data.jsonl_validation import validate_jsonl
 from ..frame_sampling import FrameSampling
-from .finding import ERROR, LEVELS, Finding
+from .finding import ERROR, LEVELS, NOTE, Finding
 from .objects import facts_of, object_findings
 from .records import Record, data_files, records_of
 from .whole import balance_findings, leak_findings
@@ -99,13 +99,26 @@ def check_data(
             hashes[record.media] = media.hashes
             if len(found.pictures) < _SHOWN:
                 found.pictures.append((record, *media.picture))
-        found.findings += balance_findings(records, path.name)
+        found.findings += [*balance_findings(records, path.name), *_unopened(records, path.name)]
     found.findings += leak_findings(parts, hashes)
     found.findings.sort(key=lambda finding: LEVELS.index(finding.level))
     everything = [record for records in parts.values() for record in records]
     found.samples, found.videos = len(everything), len({record.media for record in everything if record.media})
     found.objects = sum(len(record.objects) for record in everything)
     return found
+
+
+def _unopened(records: Sequence[Record], name: str) -> Iterator[Finding]:
+    count = sum(bool(record.media) and not record.is_here for record in records)
+    if count:
+        yield Finding(
+            NOTE,
+            "not opened",
+            name,
+            f"{count} samples are of URLs, which are not opened here",
+            "whether they can be read, and whether their sizes are those of the masks, is not known",
+            "download them, and name the files",
+        )
 
 
 def _invalid(path: Path) -> Iterator[Finding]:

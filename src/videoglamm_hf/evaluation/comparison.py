@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class _Side:
         return above, below
 
 
-def compare_runs(first: Path, second: Path) -> Comparison:
+def compare_runs(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Comparison:
     """Pairs the questions of two evaluations by their names.
 
     Args:
@@ -101,6 +102,7 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     Raises:
         InputError: One has no scores, they are of different benchmarks, or have no question in common.
     """
+    first, second = Path(first), Path(second)
     sides = [_read(folder) for folder in (first, second)]
     if sides[0].benchmark != sides[1].benchmark:
         found = " and ".join(side.benchmark for side in sides)
