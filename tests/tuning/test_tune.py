@@ -140,7 +140,7 @@ def test_parts_are_by_video_and_corrected_videos_are_trained_on(data, tmp_path):
     assert read_parts(data, 3).write(tmp_path)[1].read_bytes() == read_parts(data, 3).write(tmp_path)[1].read_bytes()
     assert read_parts(data, 3).digest != parts.digest
     one = tmp_path / "one.jsonl"
-    one.write_text((data / "samples.jsonl").read_text().splitlines()[0] + "\n")
+    one.write_text(json.dumps(sample(str(data / "0.mp4"), "the star", masks)) + "\n")
     with pytest.raises(InputError, match="at least two are needed"):
         read_parts(one, 0)
     given = tmp_path / "given"

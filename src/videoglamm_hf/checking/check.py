@@ -79,7 +79,8 @@ def check_data(
     sampling = FrameSampling() if videos is None else videos.sampling
     found = DataCheck(data_files(Path(data)))
     parts: dict[str, list[Record]] = {}
-    hashes: dict[tuple[str, ...], np.ndarray] = {}
+    # By their media, what was seen of them; None of what cannot be read.
+    known: dict[tuple[str, ...], Any] = {}
     for part, path in found.files.items():
         found.findings += _invalid(path)
         records = parts[part] = list(records_of(path))
@@ -89,17 +90,21 @@ def check_data(
             if not record.is_here:
                 continue
             # Imported where something is opened: records alone need neither Pillow nor PyAV.
-            from .media import media_facts, sampling_findings
+            from .media import look_at_media, sampling_findings
 
-            places = [place for own in objects for place in own.seen[len(own.seen) // 2 :][:1]]
-            media = media_facts(record, sampling, towers, record.mask_frames[places[0]] if places else 0)
-            if media is None:
-                continue
-            found.findings += sampling_findings(record, objects, media)
-            hashes[record.media] = media.hashes
-            if len(found.pictures) < _SHOWN:
-                found.pictures.append((record, *media.picture))
+            # Many samples may be of one video, which is opened again for a picture only.
+            if record.media not in known or len(found.pictures) < _SHOWN:
+                places = [place for own in objects for place in own.seen[len(own.seen) // 2 :][:1]]
+                frame = record.mask_frames[places[0]] if places else 0
+                seen = look_at_media(record, sampling, towers, frame)
+                known[record.media] = None if seen is None else seen[0]
+                if seen is not None and len(found.pictures) < _SHOWN:
+                    found.pictures.append((record, *seen[1:]))
+            media = known[record.media]
+            if media is not None:
+                found.findings += sampling_findings(record, objects, media)
         found.findings += [*balance_findings(records, path.name), *_unopened(records, path.name)]
+    hashes = {media: seen.hashes for media, seen in known.items() if seen is not None}
     found.findings += leak_findings(parts, hashes)
     found.findings.sort(key=lambda finding: LEVELS.index(finding.level))
     everything = [record for records in parts.values() for record in records]

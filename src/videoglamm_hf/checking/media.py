@@ -34,17 +34,18 @@ class MediaFacts:
         seen: Numbers of the frames that the towers see.
         total: Its frames.
         hashes: uint64 `[n]`, fingerprints of a few frames, without those that show nothing.
-        picture: One of its frames, uint8 `[H, W, 3]`, and its number.
     """
 
     seen: tuple[int, ...]
     total: int
     hashes: np.ndarray
-    picture: tuple[np.ndarray, int]
 
 
-def media_facts(record: Record, sampling: FrameSampling, num_tower_frames: int, shown: int) -> MediaFacts | None:
-    """Opens a sample's video or picture; None if it cannot be read ([`validate_jsonl`] says why).
+def look_at_media(
+    record: Record, sampling: FrameSampling, num_tower_frames: int, shown: int
+) -> tuple[MediaFacts, np.ndarray, int] | None:
+    """Opens a sample's video or picture: what it told, one of its frames (uint8 `[H, W, 3]`), and that one's number;
+    None if it cannot be read ([`validate_jsonl`] says why).
 
     Args:
         record: The sample.
@@ -56,7 +57,7 @@ def media_facts(record: Record, sampling: FrameSampling, num_tower_frames: int, 
         with media_errors(record.media[0]):
             if record.kind == "image":
                 picture = read_image(record.media[0])
-                return MediaFacts((0,), 1, _hashes([picture]), (picture, 0))
+                return MediaFacts((0,), 1, _hashes([picture])), picture, 0
             with open_clip(record.media[0] if len(record.media) == 1 else list(record.media)) as clip:
                 taken = sample_clip(clip, sampling).indices
                 seen = sorted({taken[i] for i in tower_frame_indices(len(taken), num_tower_frames)})
@@ -65,7 +66,7 @@ def media_facts(record: Record, sampling: FrameSampling, num_tower_frames: int, 
                 wanted = sorted({*compared, kept})
                 frames = dict(zip(wanted, clip.frames(wanted), strict=True))
                 hashes = _hashes([frames[index] for index in compared])
-                return MediaFacts(tuple(seen), len(clip), hashes, (frames[kept], kept))
+                return MediaFacts(tuple(seen), len(clip), hashes), frames[kept], kept
     except VideoGlammError:
         return None
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.jsonl_lines import lines_of, located, parse_line
+from ..data.phrases import phrases_of
 from ..data.sample import conversations_of, kind_of, sample_problems
 from ..errors import InputError
-from ..grounded_answer import parse_grounded_text
 from ..media_files import is_url
-from ..messages import SEG_TOKEN, parts_of
 
 # The files of a folder, and what each is for.
 TRAIN, VALIDATION, SAMPLES = "train.jsonl", "validation.jsonl", "samples.jsonl"
@@ -94,7 +93,7 @@ def _record(sample: dict[str, Any], name: str, folder: Path) -> Record:
     media = [media] if isinstance(media, str) else media
     objects = []
     for number, (messages, tracks) in enumerate(conversations_of(sample)):
-        phrases = _phrases(messages)
+        phrases = phrases_of(messages)
         for place, track in enumerate(tracks):
             phrase = phrases[place] if place < len(phrases) else ""
             objects.append(NamedObject(phrase, number, list(track)))
@@ -105,16 +104,3 @@ def _record(sample: dict[str, Any], name: str, folder: Path) -> Record:
         tuple(sample.get("mask_frames") or ()),
         tuple(objects),
     )
-
-
-def _phrases(messages: list[dict[str, Any]]) -> list[str]:
-    """What each [SEG] of a conversation is called."""
-    found = []
-    for message in messages:
-        if message["role"] != "assistant":
-            continue
-        text = "".join(part["text"] for part in parts_of(message["content"]) if part.get("type") == "text")
-        count = text.count(SEG_TOKEN)
-        named = {p.object_index: p.text for p in parse_grounded_text(text, count)[1] if p.object_index is not None}
-        found += [named.get(place, "") for place in range(count)]
-    return found

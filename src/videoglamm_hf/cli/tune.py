@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 
 from ..evaluation.comparison import Difference
 from ..tuning.adapter_tuning import TuneOptions, TuneResult, tune
@@ -9,8 +10,6 @@ from .check_data import lines
 from .model_choice import model_or_small
 from .screen import library_bars, say, shows_progress
 
-_OPTIONS = ("recipe", "rank", "alpha", "learning_rate", "epochs", "max_steps", "quantization", "batch_size")
-_FURTHER = ("max_new_tokens", "seed", "report_to")
 # A loss that nobody sees.
 _NOTHING = 1e-3
 
@@ -18,7 +17,7 @@ _NOTHING = 1e-3
 def run(arguments: argparse.Namespace) -> None:
     """Tunes, and prints what it came to and how to use it."""
     model = model_or_small(arguments)
-    options = TuneOptions(**{name: getattr(arguments, name) for name in (*_OPTIONS, *_FURTHER)})
+    options = TuneOptions(**{field.name: getattr(arguments, field.name) for field in fields(TuneOptions)})
     shown = shows_progress(arguments.quiet)
     with library_bars(shown):
         result = tune(

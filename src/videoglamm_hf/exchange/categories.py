@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..data.annotations import inner_name, member, typed
+from ..data.annotations import inner_name, load_json, member, typed
 from ..data.polygons import segmentation_mask
 from ..data.rle import is_whole, size_problem
 from ..errors import InputError
@@ -100,18 +100,28 @@ def folder_and_name(name: Any, reading: Reading, where: str) -> tuple[str, str]:
     return "/".join(path.parent.parts), path.name
 
 
-def json_files(source: Path, fits: Callable[[Path], bool]) -> list[Path]:
-    """The file itself, or the JSON files in or one below a folder that fit.
+def json_files(source: Path, fits: Callable[[Any], bool]) -> list[Path]:
+    """The file itself, or the JSON files in or one below a folder whose documents fit.
 
     Raises:
         InputError: there is none.
     """
     if source.is_file():
         return [source]
-    found = [path for path in files_of(source, ".json", deeper=True) if fits(path)]
+    found = [path for path in files_of(source, ".json", deeper=True) if fits(load_json(path, (dict, list)))]
     if not found:
         raise InputError(f"{source}: holds no such JSON file; give the file itself, or another --format")
     return found
+
+
+def noted_json_files(source: Path, fits: Callable[[Any], bool], reading: Reading) -> list[Path]:
+    """As [`json_files`]; that there are several is noted, for one alone may be meant."""
+    paths = json_files(source, fits)
+    if len(paths) > 1:
+        reading.note(
+            f"{source.name}: all of {', '.join(path.name for path in paths):.200} were read; one alone: give the file"
+        )
+    return paths
 
 
 def category_ids(videos: list[AnnotatedVideo]) -> dict[str, int]:

@@ -15,9 +15,9 @@ from .categories import (
     category_ids,
     category_names,
     folder_and_name,
-    json_files,
     label_of,
     mask_or_box,
+    noted_json_files,
     records,
     size_of,
     track_of,
@@ -39,12 +39,7 @@ def read(source: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
     Raises:
         InputError, MediaError: a record is malformed, or its frames are missing; the message names it.
     """
-    paths = json_files(source, lambda one: fits(load_json(one, (dict, list))))
-    if len(paths) > 1:
-        reading.note(
-            f"{source.name}: all of {', '.join(path.name for path in paths):.200} were read; one alone: give the file"
-        )
-    for path in paths:
+    for path in noted_json_files(source, fits, reading):
         yield from _read(path, reading)
 
 

@@ -35,7 +35,7 @@ def read(source: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
     Raises:
         InputError, MediaError: a record is malformed, or its video is missing; the message names it.
     """
-    for path in json_files(source, lambda one: fits(load_json(one, (dict, list)))):
+    for path in json_files(source, fits):
         yield _read(path, reading)
 
 

@@ -1,23 +1,21 @@
 """Annotated videos to training samples and back."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..data.jsonl import JsonlDataset
 from ..data.masks import mask_size
+from ..data.phrases import phrases_of
 from ..data.sample import conversations_of, kind_of
 from ..errors import InputError, VideoGlammError
-from ..messages import SEG_TOKEN, parts_of
 from .annotated_video import AnnotatedObject, AnnotatedVideo, visible
 from .media import open_media
 
 QUESTION = "Can you segment {phrase}?"
 ANSWER = "It is <p> {phrase} </p> [SEG]."
 _FILES = ("samples.jsonl", "train.jsonl", "validation.jsonl")
-_NAMED = re.compile(r"<p>(.*?)</p>|" + re.escape(SEG_TOKEN), re.DOTALL)
 
 
 def to_sample(video: AnnotatedVideo, media: str | os.PathLike[str]) -> dict[str, Any]:
@@ -27,24 +25,23 @@ def to_sample(video: AnnotatedVideo, media: str | os.PathLike[str]) -> dict[str,
         video: What is annotated.
         media: Path of its file or folder.
     """
-    messages = [
-        [
-            {
-                "role": "user",
-                "content": [{"type": "video"}, {"type": "text", "text": QUESTION.format(phrase=own.phrase)}],
-            },
-            {"role": "assistant", "content": [{"type": "text", "text": ANSWER.format(phrase=own.phrase)}]},
-        ]
-        for own in video.objects
-    ]
     return {
         "id": video.name,
         "video": os.fspath(media),
-        "messages": messages,
+        "messages": [conversation(own.phrase) for own in video.objects],
         "masks": [[[own.masks.get(frame) for frame in video.frames]] for own in video.objects],
         "mask_frames": list(video.frames),
         "labels": [own.label for own in video.objects],
     }
+
+
+def conversation(phrase: str, question: str = QUESTION) -> list[dict[str, Any]]:
+    """A question about one object, with a place for `{phrase}`, and the answer that segments it."""
+    asked, answered = (text.replace("{phrase}", phrase) for text in (question, ANSWER))
+    return [
+        {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": asked}]},
+        {"role": "assistant", "content": [{"type": "text", "text": answered}]},
+    ]
 
 
 def data_file(data: Path) -> Path:
@@ -123,15 +120,6 @@ def unique_name(name: str, names: set[str]) -> str:
 
 def _phrases(messages: list[dict[str, Any]], count: int) -> list[str]:
     """What each [SEG] of a conversation is called: by the phrase before it, or by its number."""
-    found: list[str] = []
-    for message in messages:
-        if message["role"] != "assistant":
-            continue
-        phrase = ""
-        for match in _NAMED.finditer("".join(part.get("text", "") for part in parts_of(message["content"]))):
-            if match[0] == SEG_TOKEN:
-                found.append(phrase or f"object {len(found) + 1}")
-                phrase = ""
-            elif words := " ".join((match[1] or "").split()):
-                phrase = words
-    return [*found, *(f"object {i + 1}" for i in range(len(found), count))][:count]
+    phrases = phrases_of(messages)[:count]
+    phrases += [""] * (count - len(phrases))
+    return [phrase or f"object {i + 1}" for i, phrase in enumerate(phrases)]

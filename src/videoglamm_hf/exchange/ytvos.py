@@ -16,9 +16,9 @@ from .categories import (
     category_ids,
     category_names,
     folder_and_name,
-    json_files,
     label_of,
     mask_or_box,
+    noted_json_files,
     records,
     size_of,
 )
@@ -44,12 +44,7 @@ def read(source: Path, reading: Reading) -> Iterator[AnnotatedVideo]:
     if source.name == "meta.json":
         yield from png.read(source.parent, reading)
         return
-    paths = json_files(source, lambda one: fits(load_json(one, (dict, list))))
-    if len(paths) > 1:
-        reading.note(
-            f"{source.name}: all of {', '.join(path.name for path in paths):.200} were read; one alone: give the file"
-        )
-    for path in paths:
+    for path in noted_json_files(source, fits, reading):
         yield from _read(path, reading)
 
 

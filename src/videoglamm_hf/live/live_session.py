@@ -23,6 +23,7 @@ from ..frame_sampling import check_number
 from ..grounded_answer import GroundedAnswer
 from ..image_streams import grounding_stream
 from ..mask_overlap import mask_iou
+from ..memory_attention import AttentionTables
 from ..memory_bank import MemoryBank
 from ..pixel_decoder import (
     decode_first_frame,
@@ -233,15 +234,16 @@ class LiveSession:
         with explained_by({}, decoder):
             pixels = grounding_stream(picture[None], decoder.image_size)
             features = decoder([pixels], step=encode_pixels)
+            if prompts is None:
+                # Shared by all objects, as is what depends on the weights alone.
+                features = decoder(features, self._tracks[0].bank.tables, step=look_at_frames)
             groups, first = [], 0
             for track in self._tracks:
-                rows = torch.zeros(track.rows, dtype=torch.long, device=decoder.device)
+                own = features.select(torch.zeros(track.rows, dtype=torch.long, device=decoder.device))
                 if prompts is not None:
-                    own = features.select(rows)
                     masks = decoder(own, prompts[first : first + track.rows], step=decode_first_frame)
                     track.bank.condition(self._index, decoder(own, masks, prompted=True, step=remember))
                 else:
-                    own = decoder(features, track.bank.tables, step=look_at_frames).select(rows)
                     masks = decoder(own, track.bank, self._index, step=decode_tracked_frame)
                     track.bank.append(self._index, decoder(own, masks, prompted=False, step=remember))
                 first += track.rows
@@ -256,7 +258,8 @@ class LiveSession:
         decoder = self.model.pixel_decoder
         size = objects_at_once(decoder, TrackingOptions()) or max(1, len(prompts))
         counts = [min(size, len(prompts) - start) for start in range(0, len(prompts), size)]
-        return [_Track(count, new_memory_bank(decoder)) for count in counts]
+        tables = AttentionTables()
+        return [_Track(count, new_memory_bank(decoder, tables=tables)) for count in counts]
 
     def _named(self, masks: torch.Tensor) -> list[int]:
         """Numbers of new objects: that of an object that covered the same a frame ago, or a new one."""
@@ -284,13 +287,8 @@ class _Asking:
         frames: Sequence[tuple[float, np.ndarray]],
         options: dict[str, Any],
     ) -> None:
-        self.model, self.processor, self.question, self.frames, self.options = (
-            model,
-            processor,
-            question,
-            frames,
-            options,
-        )
+        self.model, self.processor, self.question = model, processor, question
+        self.frames, self.options = frames, options
         self.is_done = False
         self._found: tuple[GroundedAnswer, torch.Tensor] | None = None
         self._error: BaseException | None = None

@@ -10,10 +10,8 @@ from typing import Any
 from ..data.rle import encode_rle
 from ..data.sample import check_sample
 from ..errors import InputError
+from ..exchange.samples import QUESTION, conversation
 from ..output_files import explained_writes, replacing_file
-
-QUESTION = "Can you segment {phrase}?"
-ANSWER = "It is <p> {phrase} </p> [SEG]."
 
 
 def edited_sample(
@@ -41,9 +39,7 @@ def edited_sample(
         raise InputError(f"frame_numbers are whole numbers of the source's frames ({error}).") from error
     messages, masks = [], []
     for one in session.objects:
-        asked = [{"type": "video"}, {"type": "text", "text": question.replace("{phrase}", one.label)}]
-        answered = [{"type": "text", "text": ANSWER.replace("{phrase}", one.label)}]
-        messages.append([{"role": "user", "content": asked}, {"role": "assistant", "content": answered}])
+        messages.append(conversation(one.label, question))
         track = one.track.masks.unpack()[0].numpy()
         masks.append([[encode_rle(mask) if mask.any() else None for mask in track]])
     sample = {

@@ -66,6 +66,8 @@ def fit(config: Any, device: torch.device, free: int, recipe: str, quantization:
         ResourceError: Nothing fits.
     """
     precise = torch.float32 if device.type == "cpu" else torch.bfloat16
+    # The same however the others are stored.
+    trained = _TRAINED_BYTES * _trained(meta_model(config, precise), recipe)
     smallest = None
     for dtype, quantized, checkpointing in (
         (precise, "none", False),
@@ -75,7 +77,8 @@ def fit(config: Any, device: torch.device, free: int, recipe: str, quantization:
     ):
         if quantization not in ("auto", quantized):
             continue
-        weights, sample = _needs(config, dtype, quantized, checkpointing, recipe)
+        weights, sample = _needs(config, dtype, quantized, checkpointing)
+        weights += trained
         smallest = weights + sample if smallest is None else min(smallest, weights + sample)
         for batch in range(_LARGEST_BATCH, 0, -1):
             if weights + batch * sample <= _SHARE * free:
@@ -87,11 +90,10 @@ def fit(config: Any, device: torch.device, free: int, recipe: str, quantization:
     )
 
 
-def _needs(config: Any, dtype: torch.dtype, quantized: str, checkpointing: bool, recipe: str) -> tuple[int, int]:
-    """Bytes of weights and of what trains, and of one sample's activations."""
+def _needs(config: Any, dtype: torch.dtype, quantized: str, checkpointing: bool) -> tuple[int, int]:
+    """Bytes of weights, and of one sample's activations."""
     estimate = estimate_memory(config, dtype, quantization_config(quantized), frames=5, objects=2, tokens=64)
-    trained = _trained(meta_model(config, dtype), recipe)
-    weights = sum(estimate.weights.values()) + _TRAINED_BYTES * trained + estimate.workspace
+    weights = sum(estimate.weights.values()) + estimate.workspace
     return weights, int(max(estimate.stages.values()) * (_CHECKPOINTED if checkpointing else _ACTIVATIONS))
 
 

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..checking.records import data_files
-from ..data.jsonl_lines import lines_of, located, parse_line
+from ..data.jsonl import JsonlDataset
 from ..data.sample import kind_of
 from ..errors import InputError
 from ..output_files import explained_writes, replacing_file
@@ -66,8 +66,8 @@ def read_parts(data: Path, seed: int, edits: Sequence[Path] = ()) -> Parts:
             video of the validation part that was given.
     """
     corrections = [sample for path in edits for sample in _corrections(path)]
-    corrected = {_media(sample) for sample in corrections}
-    parts = {part: list(_samples(path)) for part, path in data_files(data).items()}
+    corrected = {_media(sample) for sample in corrections} - {()}
+    parts = {part: _samples(path) for part, path in data_files(data).items()}
     if "samples" in parts:
         parts = _split(parts["samples"], corrected, seed, str(data))
     for part in ("train", "validation"):
@@ -83,43 +83,29 @@ def read_parts(data: Path, seed: int, edits: Sequence[Path] = ()) -> Parts:
 
 
 def _corrections(path: Path) -> list[dict[str, Any]]:
-    samples = list(_samples(path))
+    samples = _samples(path)
     if not samples:
         raise InputError(f"{path}: holds no samples; leave it out")
     return samples
 
 
-def _media(sample: dict[str, Any]) -> str:
-    """What a sample is about, whatever leads to it; "" for words alone."""
-    media = sample.get(kind_of(sample) or "")
-    if isinstance(media, str):
-        return json.dumps(os.path.realpath(media))
-    return json.dumps(None if media is None else [os.path.realpath(own) for own in media])
-
-
-def _samples(path: Path) -> Iterable[dict[str, Any]]:
+def _samples(path: Path) -> list[dict[str, Any]]:
     """The samples of a file, whose media are named from anywhere."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a JSONL file of samples")
-    with path.open("rb") as file:
-        for _, number, line in lines_of(file):
-            sample, problem = parse_line(line)
-            if problem is not None or not isinstance(sample, dict):
-                raise InputError(f"{path}:{number}: {problem[1] if problem else 'is no sample'}")
-            kind = kind_of(sample)
-            if kind is not None:
-                media, folder = sample[kind], path.parent.resolve()
-                here = [located(own, folder) for own in media] if isinstance(media, list) else located(media, folder)
-                sample = {**sample, kind: here}
-            yield sample
+    return list(JsonlDataset(os.path.abspath(path)))
+
+
+def _media(sample: dict[str, Any]) -> tuple[str, ...]:
+    """What a sample is about, whatever leads to it; nothing for words alone."""
+    media = sample.get(kind_of(sample) or "") or ()
+    return tuple(os.path.realpath(own) for own in ([media] if isinstance(media, str) else media))
 
 
 def _split(
-    samples: list[dict[str, Any]], corrected: set[str], seed: int, name: str
+    samples: list[dict[str, Any]], corrected: set[tuple[str, ...]], seed: int, name: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Some of the videos held out, with everything that is said of them."""
     media = [_media(sample) for sample in samples]
-    videos = sorted({own for own in media if own != "null"}, key=lambda own: (os.path.basename(own), own))
+    videos = sorted(set(media) - {()}, key=lambda own: (os.path.basename(own[-1]), own))
     free = [own for own in videos if own not in corrected]
     if len(videos) < 2 or not free:
         found = f"{len(videos)} video{'s' * (len(videos) != 1)}, {len(free)} without corrections"

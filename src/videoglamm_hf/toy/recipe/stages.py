@@ -295,10 +295,17 @@ class Pixels(nn.Module):
         codes: torch.Tensor,
         targets: torch.Tensor,
         real: torch.Tensor,
+        given: Sequence[int] = (),
     ) -> torch.Tensor:
+        """Loss of whole tracks, in the frames whose masks are not given."""
         decoder, num_frames = self.decoder, targets.shape[1]
         bank, losses = new_memory_bank(decoder), []
+        for t in given:
+            own = features.select(clips * num_frames + t)
+            bank.condition(t, start_from_masks(decoder, own, (targets[:, t] > 0.5).float())[1])
         for t in range(num_frames):
+            if t in given:
+                continue
             own = features.select(clips * num_frames + t)
             if t == 0:
                 decided = decode_first_frame(decoder, own, codes)
@@ -330,51 +337,24 @@ class Clicks(Pixels):
         super().__init__(model, through_memory, frozen_encoder=True)
 
     def forward(
-        self,
-        frames: torch.Tensor,
-        prompts: torch.Tensor,
-        masks: torch.Tensor,
-        exists: torch.Tensor,
-        low_labels: dict[str, torch.Tensor],
-        middle_labels: dict[str, torch.Tensor],
+        self, frames: torch.Tensor, prompts: torch.Tensor, masks: torch.Tensor, **others: Any
     ) -> dict[str, torch.Tensor]:
         """
         Args:
-            frames, prompts, masks, exists, low_labels, middle_labels: As for [`Pixels`].
+            frames, prompts, masks, others: As for [`Pixels`].
         """
-        words = super().forward(frames, prompts, masks, exists, low_labels, middle_labels)["loss"]
+        words = super().forward(frames, prompts, masks, **others)["loss"]
         clicks = self._clicked(frames, prompts, masks)
         return {"loss": words + clicks, "clicks": clicks.detach()}
 
     def _tracked(
-        self,
-        features: FrameFeatures,
-        clips: torch.Tensor,
-        codes: torch.Tensor,
-        targets: torch.Tensor,
-        real: torch.Tensor,
+        self, features: FrameFeatures, clips: torch.Tensor, codes: torch.Tensor, targets: torch.Tensor, *others: Any
     ) -> torch.Tensor:
         """As for [`Pixels`], but some frames are given, as a person corrects them: up to two, or the first."""
-        decoder, num_frames = self.decoder, targets.shape[1]
-        bank, losses = new_memory_bank(decoder), []
-        given = torch.randperm(num_frames - 1)[: int(torch.randint(3, ()))].add(1).tolist()
+        given = torch.randperm(targets.shape[1] - 1)[: int(torch.randint(3, ()))].add(1).tolist()
         if torch.rand(()) < self.given_rate:
             given.append(0)
-        for t in given:
-            own = features.select(clips * num_frames + t)
-            bank.condition(t, start_from_masks(decoder, own, (targets[:, t] > 0.5).float())[1])
-        for t in range(num_frames):
-            if t in given:
-                continue
-            own = features.select(clips * num_frames + t)
-            if t == 0:
-                decided = decode_first_frame(decoder, own, codes)
-                bank.condition(0, remember(decoder, own, decided, prompted=True))
-            else:
-                decided = decode_tracked_frame(decoder, own, bank, t)
-                bank.append(t, remember(decoder, own, decided, prompted=False))
-            losses.append(_mask_loss(decided, targets[:, t], real))
-        return torch.stack(losses).mean()
+        return super()._tracked(features, clips, codes, targets, *others, given)
 
     def _clicked(self, frames: torch.Tensor, prompts: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Loss of masks after each click, in every second frame."""
