@@ -105,6 +105,25 @@ def model(light_tiny: Path) -> torch.nn.Module:
     return load_model(light_tiny)
 
 
+@pytest.fixture(autouse=True)
+def shared_model_stays_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that changed the model of all tests fails itself, and not one that comes later in another order."""
+    if "model" not in request.fixturenames:
+        yield
+        return
+    shared = request.getfixturevalue("model")
+    before = _state(shared)
+    yield
+    assert _state(shared) == before, "the test changed the shared model; take `fresh_model`"
+
+
+def _state(model: torch.nn.Module) -> tuple:
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
+        return ()
+    weights = tuple((weight.dtype, weight.requires_grad, weight._version) for weight in model.parameters())
+    return model.training, model.config.to_dict(), model.generation_config.to_dict(), weights
+
+
 @pytest.fixture(scope="session")
 def processor(light_tiny: Path):
     return AutoProcessor.from_pretrained(light_tiny)
