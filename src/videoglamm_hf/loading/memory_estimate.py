@@ -6,6 +6,7 @@ Weights are counted exactly, quantised ones with what bitsandbytes keeps beside 
 themselves (on CUDA about half a gigabyte) comes on top.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def weight_bytes(
 def meta_model(config: VideoGlammConfig, dtype: torch.dtype) -> VideoGlammForGroundedGeneration:
     """The model on the meta device, its weights in the dtypes that loading gives them."""
     with torch.device("meta"):
-        model = VideoGlammForGroundedGeneration._from_config(config, dtype=dtype).eval()
+        # The dtype is written into the configuration, which is the caller's.
+        model = VideoGlammForGroundedGeneration._from_config(copy.deepcopy(config), dtype=dtype).eval()
     for name, module in model.named_modules():
         if name.endswith(tuple(model._keep_in_fp32_modules_strict)):
             module.float()

@@ -1,78 +1,162 @@
-"""Our classes in the Auto* classes of transformers, registered as soon as an Auto* class is there to ask; so is our
-pipeline.
+"""Our classes in the Auto* classes of transformers, and our pipeline in its table of tasks.
 
-Registering imports our classes, and they import torch and transformers. So `import videoglamm_hf` only watches what is
-imported of transformers and of this package. In the middle of such an import something is half imported; when the
-outermost one has ended, the classes of every Auto* module that came with it are registered. The watch ends with the
-last of them.
+Both are known as soon as the module that asks for them is there, and imported when they are asked for: importing them
+takes torch and transformers. They must not be imported earlier, at the end of an import of transformers: it still
+holds that module, and ours need modules that another thread may hold while it waits for this one.
 """
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
-_WATCHED = ("transformers", __name__.partition(".")[0])
+_PACKAGE = __name__.partition(".")[0]
+_VIDEOGLAMM = f"{_PACKAGE}.configuration_videoglamm.VideoGlammConfig"
+_INTERNVIDEO2 = f"{_PACKAGE}.configuration_internvideo2.InternVideo2Config"
+
+
+class _UnderWay(threading.local):
+    """Names that this thread is registering."""
+
+    def __init__(self) -> None:
+        self.names: set[object] = set()
+
+
+class _LazyTable(dict):
+    """A table of transformers with entries of ours, which are registered when they are looked up or all are listed.
+
+    Args:
+        table: What the table holds already.
+        entries: What registers an entry, by its key: by where it is, if that is a class.
+    """
+
+    def __init__(self, table: dict, entries: dict[str, Callable[[], None]]) -> None:
+        super().__init__(table)
+        self._entries = entries
+        self._under_way = _UnderWay()
+
+    def _offers(self, name: object) -> bool:
+        # Whoever registers an entry looks first whether the table has it.
+        return name in self._entries and name not in self._under_way.names
+
+    def _register(self, name: str) -> None:
+        self._under_way.names.add(name)
+        try:
+            self._entries[name]()
+        finally:
+            self._under_way.names.remove(name)
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._offers(_name(key))
+
+    def __missing__(self, key: object) -> Any:
+        if not self._offers(_name(key)):
+            raise KeyError(key)
+        self._register(_name(key))
+        return self[key]
+
+    def _whole(self) -> Any:
+        registered = set(map(_name, super().keys()))
+        for name in self._entries.keys() - registered - self._under_way.names:
+            self._register(name)
+        return super()
+
+    def __iter__(self) -> Iterator:
+        return self._whole().__iter__()
+
+    def __len__(self) -> int:
+        return self._whole().__len__()
+
+    def keys(self):
+        return self._whole().keys()
+
+    def values(self):
+        return self._whole().values()
+
+    def items(self):
+        return self._whole().items()
+
+
+def _name(key: object) -> object:
+    """Tells a class without importing it, and from one of the same name in a model's own code."""
+    return f"{key.__module__}.{key.__qualname__}" if isinstance(key, type) else key
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _offer(mapping: Any, entries: dict[str, Callable[[], None]]) -> None:
+    """Adds entries to what an Auto* mapping holds beside transformers' own."""
+    mapping._extra_content = _LazyTable(mapping._extra_content, entries)
 
 
 def _configs(auto: ModuleType) -> None:
-    from ..configuration_internvideo2 import InternVideo2Config
-    from ..configuration_videoglamm import VideoGlammConfig
-
-    auto.AutoConfig.register("internvideo2", InternVideo2Config)
-    auto.AutoConfig.register("videoglamm", VideoGlammConfig)
+    register = auto.AutoConfig.register
+    videoglamm = {"videoglamm": lambda: register("videoglamm", _import(_VIDEOGLAMM))}
+    internvideo2 = {"internvideo2": lambda: register("internvideo2", _import(_INTERNVIDEO2))}
+    _offer(auto.CONFIG_MAPPING, videoglamm | internvideo2)
 
 
 def _models(auto: ModuleType) -> None:
-    from ..configuration_internvideo2 import InternVideo2Config
-    from ..configuration_videoglamm import VideoGlammConfig
-    from ..modeling_internvideo2 import InternVideo2Model
-    from ..modeling_videoglamm import VideoGlammForGroundedGeneration
+    def model(auto_class: Any) -> Callable[[], None]:
+        return lambda: auto_class.register(
+            _import(_VIDEOGLAMM), _import(f"{_PACKAGE}.modeling_videoglamm.VideoGlammForGroundedGeneration")
+        )
 
-    auto.AutoModel.register(InternVideo2Config, InternVideo2Model)
+    def tower() -> None:
+        auto.AutoModel.register(_import(_INTERNVIDEO2), _import(f"{_PACKAGE}.modeling_internvideo2.InternVideo2Model"))
+
+    _offer(auto.AutoModel._model_mapping, {_VIDEOGLAMM: model(auto.AutoModel), _INTERNVIDEO2: tower})
     # AutoModel gives the class that generates: there is no use for VideoGLaMM without its heads.
-    for auto_class in (auto.AutoModel, auto.AutoModelForImageTextToText, auto.AutoModelForMultimodalLM):
-        auto_class.register(VideoGlammConfig, VideoGlammForGroundedGeneration)
+    for auto_class in (auto.AutoModelForImageTextToText, auto.AutoModelForMultimodalLM):
+        _offer(auto_class._model_mapping, {_VIDEOGLAMM: model(auto_class)})
 
 
 def _image_processor(auto: ModuleType) -> None:
-    from ..configuration_videoglamm import VideoGlammConfig
-    from ..image_processing_videoglamm import VideoGlammImageProcessor
+    def register() -> None:
+        found = _import(f"{_PACKAGE}.image_processing_videoglamm.VideoGlammImageProcessor")
+        classes = dict.fromkeys(("pil", "torchvision"), found)
+        auto.AutoImageProcessor.register(_import(_VIDEOGLAMM), image_processor_classes=classes)
 
-    classes = dict.fromkeys(("pil", "torchvision"), VideoGlammImageProcessor)
-    auto.AutoImageProcessor.register(VideoGlammConfig, image_processor_classes=classes)
+    _offer(auto.IMAGE_PROCESSOR_MAPPING, {_VIDEOGLAMM: register})
 
 
 def _video_processor(auto: ModuleType) -> None:
-    from ..configuration_videoglamm import VideoGlammConfig
-    from ..video_processing_videoglamm import VideoGlammVideoProcessor
+    def register() -> None:
+        found = _import(f"{_PACKAGE}.video_processing_videoglamm.VideoGlammVideoProcessor")
+        auto.AutoVideoProcessor.register(_import(_VIDEOGLAMM), found)
 
-    auto.AutoVideoProcessor.register(VideoGlammConfig, VideoGlammVideoProcessor)
+    _offer(auto.VIDEO_PROCESSOR_MAPPING, {_VIDEOGLAMM: register})
 
 
 def _processor(auto: ModuleType) -> None:
-    from ..configuration_videoglamm import VideoGlammConfig
-    from ..processing_videoglamm import VideoGlammProcessor
+    def register() -> None:
+        found = _import(f"{_PACKAGE}.processing_videoglamm.VideoGlammProcessor")
+        auto.AutoProcessor.register(_import(_VIDEOGLAMM), found)
 
-    auto.AutoProcessor.register(VideoGlammConfig, VideoGlammProcessor)
+    _offer(auto.PROCESSOR_MAPPING, {_VIDEOGLAMM: register})
 
 
 def _pipeline(pipelines: ModuleType) -> None:
-    from transformers import AutoModelForImageTextToText
+    task, registry = "video-text-to-text", pipelines.PIPELINE_REGISTRY
 
-    from ..pipelines.video_text_to_text import VideoTextToTextPipeline
+    def register() -> None:
+        found = _import(f"{_PACKAGE}.pipelines.video_text_to_text.VideoTextToTextPipeline")
+        model = _import("transformers.AutoModelForImageTextToText")
+        registry.register_pipeline(task, found, pt_model=model, type="multimodal")
 
-    task = "video-text-to-text"
-    if task not in pipelines.PIPELINE_REGISTRY.get_supported_tasks():
-        pipelines.PIPELINE_REGISTRY.register_pipeline(
-            task, VideoTextToTextPipeline, pt_model=AutoModelForImageTextToText, type="multimodal"
-        )
+    if task not in registry.supported_tasks:
+        registry.supported_tasks = _LazyTable(registry.supported_tasks, {task: register})
 
 
 class _Registration(MetaPathFinder):
-    """Finds modules as the finders after it do, and registers when an outermost watched import ends."""
+    """Finds modules as the finders after it do, and adds to the tables of one as soon as it has been executed."""
 
     def __init__(self) -> None:
         self.pending: dict[str, Callable[[ModuleType], None]] = {
@@ -83,11 +167,9 @@ class _Registration(MetaPathFinder):
             "transformers.models.auto.processing_auto": _processor,
             "transformers.pipelines": _pipeline,
         }
-        self.imported = set(self.pending) & set(sys.modules)
-        self.under_way = threading.local()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name.partition(".")[0] not in _WATCHED or self not in sys.meta_path:
+        if name not in self.pending or self not in sys.meta_path:
             return None
         others = sys.meta_path[sys.meta_path.index(self) + 1 :]
         found = (finder.find_spec(name, path, target) for finder in others if hasattr(finder, "find_spec"))
@@ -95,35 +177,25 @@ class _Registration(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def watched(module: ModuleType) -> None:
-                with self:
-                    execute(module)
-                    self.imported.add(name)
+            def executed(module: ModuleType) -> None:
+                execute(module)
+                self.register(name, module)
 
-            spec.loader.exec_module = watched
+            spec.loader.exec_module = executed
         return spec
 
-    def register(self) -> None:
-        """Registers with every Auto* module that has been imported whole."""
-        while ready := [name for name in self.pending if name in self.imported]:
-            register = self.pending.pop(ready[0])
-            # What registering imports is in the middle of it.
-            with self:
-                register(sys.modules[ready[0]])
+    def register(self, name: str, module: ModuleType) -> None:
+        """Adds to the tables of a module that is whole. The last one ends the watch."""
+        if add := self.pending.pop(name, None):
+            add(module)
         if not self.pending and self in sys.meta_path:
             sys.meta_path.remove(self)
 
-    def __enter__(self) -> None:
-        self.under_way.depth = getattr(self.under_way, "depth", 0) + 1
-
-    def __exit__(self, failed: type | None, *_: object) -> None:
-        self.under_way.depth -= 1
-        if self.under_way.depth == 0 and failed is None:
-            self.register()
-
 
 def register_when_needed() -> None:
-    """Registers with the Auto* modules that are loaded already, and with the others when they are."""
+    """Registers with the modules that are loaded already, and with the others when they are."""
     registration = _Registration()
     sys.meta_path.insert(0, registration)
-    registration.register()
+    for name in [name for name in registration.pending if name in sys.modules]:
+        # Another thread may be in the middle of it; importing waits for that.
+        registration.register(name, import_module(name))
