@@ -9,7 +9,7 @@ PY := $(BIN)/python
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[dev,app,docs,browser]"
 	touch $@
 
 demo: $(VENV)/.installed

@@ -84,21 +84,33 @@ def _moved_left(words: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _moved_right(words: np.ndarray) -> np.ndarray:
-    """Every pixel where its right neighbour was."""
-    moved = words << _ONE
-    moved[:, 1:] |= words[:, :-1] >> _CARRY
-    return moved
-
-
 def _grown(words: np.ndarray, radius: int) -> np.ndarray:
     """Every pixel grown to a disc, which is a stack of rows: one half width for each distance from its middle."""
     half_widths = [isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
-    grown, wide = words.copy(), words.copy()
-    for half in range(radius + 1):
-        if half:
-            wide |= _moved_left(wide) | _moved_right(wide)
-        for dy in (dy for dy, its_half in enumerate(half_widths) if its_half == half):
-            grown[dy:] |= wide[: len(wide) - dy]
-            grown[: len(wide) - dy] |= wide[dy:]
-    return grown
+    # All rows in one, with room behind each for what grows out of it: operations on whole memory are fastest.
+    rows, columns = words.shape
+    stride = columns + -(-radius // 64)
+    wide = np.zeros((rows, stride), words.dtype)
+    wide[:, :columns] = words
+    wide = wide.reshape(-1)
+    grown, half = wide.copy(), 0
+    for dy in range(radius, -1, -1):
+        while half < half_widths[dy]:
+            # A run of 2 * half + 1 pixels beside itself is still one run.
+            step = min(half_widths[dy] - half, 2 * half + 1, 32)
+            wide, half = _widened(wide, step), half + step
+        if dy:
+            grown[dy * stride :] |= wide[: -dy * stride]
+            grown[: -dy * stride] |= wide[dy * stride :]
+    grown |= wide
+    return grown.reshape(rows, stride)[:, :columns]
+
+
+def _widened(words: np.ndarray, step: int) -> np.ndarray:
+    """Every pixel, and the pixels `step` to the left and to the right of it; uint64 `[N]`."""
+    step, rest = np.uint64(step), np.uint64(64 - step)
+    wide = words | (words >> step)
+    wide |= words << step
+    wide[:-1] |= words[1:] << rest
+    wide[1:] |= words[:-1] >> rest
+    return wide
