@@ -84,6 +84,27 @@ class GroundedAnswer:
         names = {phrase.object_index: phrase.text for phrase in self.phrases}
         return [names.get(i, f"object {i + 1}") for i in range(len(self.masks))]
 
+    def show(self, video: Any = None, *, title: str = "") -> Any:
+        """The answer to look at: a notebook shows what this returns, with a scrubber, phrases and masks, offline.
+
+        Args:
+            video: The frames below the masks: the video or picture that was asked about (a path, frames, a clip), of
+                which those at the answer's times are shown. None: masks alone.
+            title: A heading, such as the question.
+
+        Returns:
+            An [`AnswerView`](videoglamm_hf.player.AnswerView); its `save` writes the page as one HTML file.
+
+        Raises:
+            InputError: If the video has other frames than the answer, or the package itself is not installed.
+            MediaError: If the video cannot be read.
+        """
+        try:
+            from videoglamm_hf.player import answer_view
+        except ImportError as error:
+            raise InputError("Showing an answer needs the package: pip install videoglamm-hf.") from error
+        return answer_view(self, video, title=title)
+
     def abstain(self, below: float) -> GroundedAnswer:
         """The answer without the objects that are less probably right; its words stay, their phrases name no mask.
 

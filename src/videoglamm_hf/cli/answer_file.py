@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
 from ..answer_scores import mean_predicted_iou
 from ..clip import SampledClip
-from ..data.rle import compress_rle, encode_rle
+from ..data.rle import compress_rle, decode_rle, encode_rle
 from ..errors import InputError, MediaError
 from ..finish_reasons import LENGTH
 from ..grounded_answer import GroundedAnswer
@@ -29,6 +31,23 @@ MAX_ANSWER_BYTES = limit("VIDEOGLAMM_MAX_ANSWER_BYTES", 2**30)
 
 def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[str, Any]) -> dict[str, Any]:
     """What `answer.json` holds, as `answer.schema.json` describes it: words, masks as COCO-RLE, frames, settings."""
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "model": settings.get("model"),
+        **answer_content(answer),
+        "frame_indices": clip.numbers,
+        "timestamps": clip.seconds,
+        "size": dict(zip(("height", "width"), clip.size, strict=True)),
+        "pixel_aspect": clip.clip.pixel_aspect,
+        "fps": clip.clip.rate,
+        "num_frames": clip.clip.total,
+        "settings": settings,
+    }
+
+
+def answer_content(answer: GroundedAnswer) -> dict[str, Any]:
+    """What `answer.json` says of the answer itself."""
     sure = None if answer.probabilities is None else answer.probabilities.tolist()
     objects = [
         {
@@ -43,9 +62,6 @@ def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[st
         for index, label in enumerate(answer.labels)
     ]
     return {
-        "format": FORMAT,
-        "version": __version__,
-        "model": settings.get("model"),
         "text": answer.text,
         "raw_text": answer.raw_text,
         "finish_reason": answer.finish_reason,
@@ -55,14 +71,17 @@ def answer_document(clip: SampledClip, answer: GroundedAnswer, settings: dict[st
             {"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in answer.phrases
         ],
         "objects": objects,
-        "frame_indices": clip.numbers,
-        "timestamps": clip.seconds,
-        "size": dict(zip(("height", "width"), clip.size, strict=True)),
-        "pixel_aspect": clip.clip.pixel_aspect,
-        "fps": clip.clip.rate,
-        "num_frames": clip.clip.total,
-        "settings": settings,
     }
+
+
+def answer_masks(document: dict[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """Masks, bool `[N, T, H, W]`, and names of the objects of a document as [`answer_document`] makes them."""
+    objects, size = document["objects"], document["size"]
+    shape = (len(objects), len(document["frame_indices"]), size["height"], size["width"])
+    masks = np.zeros(shape, bool)
+    for row, own in zip(masks, objects, strict=True):
+        row[:] = [decode_rle(mask) for mask in own["masks"]]
+    return masks, [own["phrase"] for own in objects]
 
 
 def rle_masks(masks: Any, index: int) -> list[dict[str, Any]]:

@@ -64,6 +64,45 @@ def segment(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
 
 
+def app(parser: ArgumentParser) -> None:
+    """Serves a page to work in: ask about a video, see words and masks appear, correct them, take them away.
+
+    Only this machine reaches it, unless --host says otherwise. Videos and answers of every browser are kept apart, in
+    a folder, and survive a restart.
+    """
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder or Hub id of a model (default: the small one that ships)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, help="port (default: the next free one from 7860)")
+    parser.add_argument("--folder", metavar="DIR", help="where sessions are kept (default: ~/.cache/videoglamm/app)")
+    parser.add_argument(
+        "--share-nothing",
+        action="store_true",
+        help="keep nothing: sessions are removed when the server stops, and none of an earlier one is shown",
+    )
+    parser.add_argument("--auth", metavar="NAME:PASSWORD", help="ask everybody for this name and password")
+    parser.add_argument(
+        "--allow-urls", action="store_true", help="take addresses of videos, too; never ones of a private network"
+    )
+    limits = parser.add_argument_group("what is allowed")
+    limits.add_argument("--max-upload", type=int, metavar="MB", default=200, help="largest file (default: 200)")
+    limits.add_argument("--max-seconds", type=float, default=600, help="longest video (default: 600)")
+    limits.add_argument("--max-frames", type=int, default=128, help="frames with masks an answer (default: 128)")
+    limits.add_argument("--max-answer-seconds", type=float, default=600, help="longest work (default: 600)")
+    limits.add_argument("--max-waiting", type=int, default=50, help="questions that may wait (default: 50)")
+    limits.add_argument(
+        "--max-disk", type=int, metavar="MB", default=5120, help="room of all sessions; the oldest go (default: 5120)"
+    )
+    parser.add_argument(
+        "--space",
+        metavar="DIR",
+        help="write app.py and requirements.txt of a Hugging Face Space into a folder, and stop",
+    )
+    _quiet(parser)
+    _loading(parser)
+
+
 def watch(parser: ArgumentParser) -> None:
     """Asks about what is going on in a camera or stream, and follows what is named, frame by frame.
 
@@ -610,7 +649,20 @@ def compare(parser: ArgumentParser) -> None:
 
 
 COMMANDS = (
-    *(segment, watch, convert, verify, export, push, import_data, export_data, make_data, check_data, check_answer),
+    *(
+        segment,
+        app,
+        watch,
+        convert,
+        verify,
+        export,
+        push,
+        import_data,
+        export_data,
+        make_data,
+        check_data,
+        check_answer,
+    ),
     *(tune, calibrate, cache_features, memory),
     *(score, evaluate, compare),
 )

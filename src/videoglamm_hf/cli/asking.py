@@ -213,7 +213,7 @@ def write_answer(
         with explained_writes(output):
             # A byte of a path that is no text is written as JSON's own escape, and read back as what it was.
             (folder / "answer.json").write_text(document, encoding="utf-8", errors="backslashreplace")
-        rendered = render_video(_frames(clip), masks, labels, legend=legend, enlarge=not like_source)
+        rendered = render_video(clip_frames(clip), masks, labels, legend=legend, enlarge=not like_source)
         shown = tqdm(
             rendered,
             desc="writing overlay.mp4",
@@ -237,7 +237,7 @@ def write_answer(
             sheet.save(folder / "preview.png")
 
 
-def _frames(clip: SampledClip) -> Iterator[np.ndarray]:
+def clip_frames(clip: SampledClip) -> Iterator[np.ndarray]:
     """All frames with masks, some at a time."""
     for start in range(0, len(clip), CHUNK_FRAMES):
         yield from clip.frames(range(start, min(start + CHUNK_FRAMES, len(clip))))

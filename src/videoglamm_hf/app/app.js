@@ -1,0 +1,457 @@
+// The page of the app: media and questions of this browser's session, questions through Gradio's queue.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const FORMAT_NAMES = {
+  json: "answer.json", html: "web page", mp4: "overlay video (mp4)", "cutout-png": "cut out, PNG with transparency",
+  "cutout-webm": "cut out, WebM with transparency", python: "Python", png: "indexed PNG", coco: "COCO",
+  cvat: "CVAT for images", "cvat-video": "CVAT for video", ytvos: "YouTube-VOS", "label-studio": "Label Studio",
+  labelme: "labelme", "sam2-json": "SAM 2 JSON",
+};
+let state = null;      // what the server knows of this session
+let media = null;      // id of the medium that is shown
+let question = null;   // id of the answer that is shown
+let running = null;    // {hash, event, index, stream} of the work under way
+let earlier = null;    // the answer before the last correction
+let player = null;
+
+// Talking to the server
+
+async function call(method, path, body, headers = {}) {
+  const response = await fetch(path, { method, body, headers, credentials: "same-origin" });
+  const found = await response.json().catch(() => ({}));
+  if (response.status === 401) location.reload();
+  if (!response.ok) throw new Error(typeof found.detail === "string" ? found.detail : `The server said ${response.status}.`);
+  return found;
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function fail(error) {
+  byId("error").hidden = !error;
+  byId("error").textContent = error ? error.message ?? String(error) : "";
+}
+
+async function attempt(work) {
+  fail(null);
+  try {
+    return await work();
+  } catch (error) {
+    say("");
+    fail(error);
+    return undefined;
+  }
+}
+
+// One piece of work through the queue; `told` gets what happens, the promise ends with it.
+async function work(name, data, told) {
+  const hash = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const index = state.functions[name];
+  const started = Date.now();
+  byId("cancel").hidden = false;
+  byId("send").disabled = true;
+  const { event_id: event } = await call("POST", "gradio_api/queue/join", JSON.stringify(
+    { data, fn_index: index, session_hash: hash, event_data: null, trigger_id: null }),
+  { "Content-Type": "application/json" });
+  return new Promise((resolve, reject) => {
+    const stream = new EventSource(`gradio_api/queue/data?session_hash=${hash}`);
+    let last = "", failure = null;
+    running = { hash, event, index, stream, resolve };
+    const clock = setInterval(() => running?.label && say(`${running.label}, ${Math.round((Date.now() - started) / 1000)} s`), 500);
+    const end = (finish, value) => {
+      clearInterval(clock);
+      stream.close();
+      running = null;
+      byId("cancel").hidden = true;
+      byId("send").disabled = false;
+      finish(value);
+    };
+    running.end = () => end(resolve, false);
+    const take = (value) => {
+      // What is new comes as a change of the text before.
+      if (typeof value === "string") last = value;
+      else for (const [action, , text] of value) last = action === "append" ? last + text : text;
+      const happened = JSON.parse(last.slice(last.indexOf(" ") + 1));
+      if (happened.event === "status") running.label = happened.message;
+      else if (happened.event === "error") failure = new Error(happened.message);
+      else if (happened.event) told(happened);
+    };
+    stream.onmessage = ({ data: text }) => {
+      const message = JSON.parse(text);
+      if (message.msg === "estimation" && message.rank !== null) {
+        const eta = message.rank_eta ? `, about ${Math.ceil(message.rank_eta)} s` : "";
+        running.label = message.rank ? `waiting: number ${message.rank + 1} in the queue${eta}` : "waiting for the model";
+      } else if (message.msg === "process_generating" && message.success) take(message.output.data[0]);
+      else if (message.msg === "process_completed") {
+        if (!message.success) failure ??= new Error(message.output?.error ?? "The server ended this. Try again.");
+        if (failure) end(reject, failure);
+        else end(resolve, true);
+      } else if (message.msg === "unexpected_error") end(reject, new Error(message.message ?? "The server stopped."));
+    };
+    stream.onerror = () => end(reject, new Error("The connection was lost. Load the page again: what was kept is there."));
+  });
+}
+
+async function cancel() {
+  if (!running) return;
+  const { hash, event, index, end } = running;
+  end();
+  say("cancelled");
+  await call("POST", "gradio_api/cancel", JSON.stringify({ session_hash: hash, event_id: event, fn_index: index }),
+    { "Content-Type": "application/json" }).catch(() => {});
+}
+
+// Media
+
+async function upload(file) {
+  if (file.size > state.limits.upload_bytes) {
+    const most = Math.round(state.limits.upload_bytes / 2 ** 20);
+    throw new Error(`${file.name} is larger than ${most} MB; make it smaller, or shorter.`);
+  }
+  say(`uploading ${file.name}`);
+  const about = await call("POST", "media", file, { "X-Name": encodeURIComponent(file.name) });
+  state.media.push(about);
+  await open(about.id);
+}
+
+function sampling() {
+  const given = {};
+  for (const name of ["start_time", "end_time", "num_frames"]) {
+    if (byId(name).value !== "") given[name] = Number(byId(name).value);
+  }
+  if (byId("every").checked) given.every = true;
+  return given;
+}
+
+async function open(id) {
+  const about = state.media.find((one) => one.id === id);
+  say(`decoding ${about.name}`);
+  const found = await call("POST", `frames/${id}`, JSON.stringify(sampling()), { "Content-Type": "application/json" });
+  media = id;
+  question = null;
+  show({
+    title: about.name, width: found.width, height: found.height, timestamps: found.timestamps, text: "", phrases: [],
+    frames: Array.from({ length: found.count }, (_, number) => `frames/${id}/${found.key}/${number}.jpg`),
+    note: null, colors: player?.answer.colors ?? PALETTE, objects: [],
+  }, null);
+  say(`${about.name}: ${about.width}×${about.height}, ${about.kind === "video"
+    ? `${about.seconds.toFixed(1)} s, ${found.count} of ${about.frames} frames` : "a picture"}`);
+  history();
+}
+
+const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00"];
+
+// Answers
+
+function show(answer, steps) {
+  byId("work").hidden = false;
+  if (player === null) {
+    player = new VideoGlammPlayer(byId("player"), answer);
+    player.on("choose", tools);
+    draw();
+  } else player.show(answer);
+  byId("compare").checked = false;
+  byId("tools").hidden = question === null;
+  if (steps) {
+    byId("undo").disabled = steps.back === 0;
+    byId("redo").disabled = steps.forward === 0;
+  }
+  byId("compare").disabled = earlier === null;
+  link();
+  tools();
+}
+
+function tools() {
+  const chosen = player.chosen !== null && player.chosen !== undefined && player.answer.objects[player.chosen];
+  for (const id of ["absent", "rename", "remove"]) byId(id).disabled = !chosen;
+}
+
+function link() {
+  byId("download").href = question === null ? "#" : `export/${question}/${byId("format").value}`;
+}
+
+async function openQuestion(id) {
+  const found = await call("GET", `questions/${id}`);
+  media = found.question.media;
+  question = id;
+  earlier = null;
+  player?.pause();
+  show(found.answer, found.steps);
+  byId("question").value = found.question.text;
+  say("");
+  history();
+}
+
+async function ask(text) {
+  const options = { sampling: sampling(), mode: byId("mode").value, max_new_tokens: Number(byId("max_new_tokens").value) };
+  question = null;
+  earlier = null;
+  byId("tools").hidden = true;
+  const started = performance.now();
+  const done = await work("ask", [media, text, options], (happened) => {
+    if (happened.event === "frames") show(happened.answer, null);
+    else if (happened.event === "words") {
+      window.videoglammFirstWord ??= performance.now() - started;
+      player.speak(happened.text, happened.phrases);
+    } else if (happened.event === "masks") {
+      window.videoglammFirstMask ??= performance.now() - started;
+      running.label = `following objects: frame ${happened.frame + 1} of ${player.answer.frames.length}`;
+      player.fill(happened.frame, happened.masks);
+    } else if (happened.event === "answer") {
+      question = happened.question.id;
+      state.questions.push(happened.question);
+      show(happened.answer, happened.steps);
+    }
+  });
+  if (done) say("answered");
+  history();
+}
+
+async function correct(action, step) {
+  if (running) return;
+  const before = player.answer;
+  const frame = player.frame;
+  const chosen = player.chosen;
+  const done = await work("correct", [question, action, step ?? {}], (happened) => {
+    if (happened.event === "masks") {
+      const index = before.objects.findIndex((object) => object.number === happened.number);
+      running.label = `correcting: frame ${happened.frame + 1} of ${before.frames.length}`;
+      if (index >= 0) player.fill(happened.frame, happened.masks.map((own) => ({ ...own, index })));
+    } else if (happened.event === "answer") {
+      earlier = before;
+      show(happened.answer, happened.steps);
+      player.seek(frame);
+      if (happened.answer.objects[chosen]) player.choose(chosen);
+    }
+  });
+  say(done ? "corrected" : "");
+  if (!done) await openQuestion(question);
+}
+
+// What a person draws
+
+function tool() {
+  return document.querySelector("input[name=tool]:checked").value;
+}
+
+function said(given) {
+  const fresh = byId("fresh").checked || player.chosen === null || player.chosen === undefined;
+  if (fresh) {
+    const name = prompt("What is the new object called?", "new object");
+    if (name === null) return;
+    byId("fresh").checked = false;
+    attempt(() => correct("step", { step: "add", frame: player.frame, label: name, ...given }));
+    return;
+  }
+  const object = player.answer.objects[player.chosen].number;
+  attempt(() => correct("step", { step: "correct", corrections: [{ object, frame: player.frame, ...given }] }));
+}
+
+function draw() {
+  const canvas = player.canvas;
+  let start = null, path = [];
+  const size = () => Math.max(4, Math.round(player.canvas.width / 25));
+  canvas.addEventListener("pointerdown", (event) => {
+    if (question === null || running || tool() === "look") return;
+    event.preventDefault();
+    canvas.setPointerCapture(event.pointerId);
+    start = player.point(event);
+    path = [start];
+    player.draft = (context) => {
+      const [x, y] = start, [right, bottom] = path.at(-1);
+      context.strokeStyle = context.fillStyle = "#fff";
+      context.lineWidth = Math.max(2, player.canvas.width / 300);
+      if (tool() === "box") context.strokeRect(Math.min(x, right), Math.min(y, bottom), Math.abs(right - x), Math.abs(bottom - y));
+      else if (tool() === "brush") for (const [u, v] of path) context.fillRect(u - size() / 2, v - size() / 2, size(), size());
+    };
+    player.draw();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (start === null) return;
+    path.push(player.point(event));
+    player.draw();
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (start === null) return;
+    const [x, y] = start, [right, bottom] = player.point(event);
+    const kind = tool();
+    start = null;
+    // The click that follows is not one of looking.
+    setTimeout(() => { player.draft = null; player.draw(); });
+    if (kind === "plus" || kind === "minus") {
+      // A new object cannot begin with where it is not.
+      if (kind === "minus" && (player.chosen ?? null) === null) return fail(new Error("Choose the object that is not here."));
+      said({ points: [[x, y]], labels: [kind === "plus" ? 1 : 0] });
+    } else if (kind === "box" && Math.abs(right - x) > 1 && Math.abs(bottom - y) > 1) {
+      said({ box: [Math.min(x, right), Math.min(y, bottom), Math.max(x, right), Math.max(y, bottom)] });
+    } else if (kind === "brush") said({ mask: painted(path, size()) });
+  });
+}
+
+// A brushed mask as COCO run lengths, with what the object has in this frame already.
+function painted(path, size) {
+  const { width, height } = player.answer;
+  const object = byId("fresh").checked ? null : player.answer.objects[player.chosen ?? -1];
+  const own = object?.masks[player.frame];
+  const inside = own ? VideoGlammPlayer.decode(own) : new Uint8Array(width * height);
+  for (const [u, v] of path) {
+    for (let x = Math.max(0, u - (size >> 1)); x < Math.min(width, u + (size >> 1)); x += 1) {
+      inside.fill(1, x * height + Math.max(0, v - (size >> 1)), x * height + Math.min(height, v + (size >> 1)));
+    }
+  }
+  const counts = [];
+  let value = 0, run = 0;
+  for (const pixel of inside) {
+    if (pixel !== value) {
+      counts.push(run);
+      [value, run] = [pixel, 0];
+    }
+    run += 1;
+  }
+  counts.push(run);
+  return { size: [height, width], counts };
+}
+
+// The list on the left
+
+function history() {
+  const items = state.media.map((one) => {
+    const item = document.createElement("li");
+    item.append(entry(one.name, one.id === media && question === null, () => open(one.id), () => forget("media", one)));
+    const list = document.createElement("ul");
+    for (const asked of state.questions.filter((own) => own.media === one.id)) {
+      const line = document.createElement("li");
+      line.append(entry(asked.text, asked.id === question, () => openQuestion(asked.id), () => forget("questions", asked)));
+      list.append(line);
+    }
+    if (list.children.length) item.append(list);
+    return item;
+  });
+  byId("history").replaceChildren(...items);
+}
+
+function entry(text, current, opened, removed) {
+  const line = document.createElement("div");
+  line.className = "entry";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = text;
+  button.setAttribute("aria-current", String(current));
+  button.addEventListener("click", () => !running && attempt(opened));
+  const bin = document.createElement("button");
+  bin.type = "button";
+  bin.textContent = "×";
+  bin.setAttribute("aria-label", `remove ${text}`);
+  bin.addEventListener("click", () => !running && attempt(removed));
+  line.append(button, bin);
+  return line;
+}
+
+async function forget(kind, one) {
+  await call("DELETE", `${kind}/${one.id}`);
+  state[kind] = state[kind].filter((other) => other.id !== one.id);
+  if (kind === "media") state.questions = state.questions.filter((other) => other.media !== one.id);
+  if (one.id === media || one.id === question || !state.questions.some((other) => other.id === question)) {
+    byId("work").hidden = byId("tools").hidden = true;
+    if (kind === "media" && one.id === media) media = null;
+    question = null;
+  }
+  history();
+}
+
+// Start
+
+function listen() {
+  byId("file").addEventListener("change", () => {
+    const [file] = byId("file").files;
+    if (file) attempt(() => upload(file)).then(() => { byId("file").value = ""; });
+  });
+  const drop = byId("drop");
+  drop.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (file) attempt(() => upload(file));
+  });
+  byId("address").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      say("fetching it");
+      const about = await call("POST", "url", JSON.stringify({ url: byId("url").value }), { "Content-Type": "application/json" });
+      state.media.push(about);
+      await open(about.id);
+    });
+  });
+  byId("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!running) attempt(() => ask(byId("question").value || byId("question").placeholder));
+  });
+  byId("cancel").addEventListener("click", cancel);
+  byId("undo").addEventListener("click", () => attempt(() => correct("undo")));
+  byId("redo").addEventListener("click", () => attempt(() => correct("redo")));
+  byId("absent").addEventListener("click", () => said({ absent: true }));
+  const number = () => player.answer.objects[player.chosen].number;
+  byId("remove").addEventListener("click", () => attempt(() => correct("step", { step: "remove", object: number() })));
+  byId("rename").addEventListener("click", () => {
+    const label = prompt("Its new name", player.answer.objects[player.chosen].name);
+    if (label) attempt(() => correct("step", { step: "rename", object: number(), label }));
+  });
+  byId("compare").addEventListener("change", () => player.compare(byId("compare").checked ? earlier : null));
+  byId("format").addEventListener("change", link);
+  byId("copy").addEventListener("click", () => attempt(async () => {
+    const response = await fetch(`export/${question}/python`, { credentials: "same-origin" });
+    await navigator.clipboard.writeText(await response.text());
+    say("copied");
+  }));
+  for (const id of ["start_time", "end_time", "num_frames", "every"]) {
+    byId(id).addEventListener("change", () => media !== null && !running && attempt(() => open(media)));
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") cancel();
+    if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " " && ["BUTTON", "SUMMARY", "A"].includes(event.target.tagName)) return;
+    if (player === null) return;
+    if (event.key.toLowerCase() === "z" && question !== null) {
+      const button = byId(event.shiftKey ? "redo" : "undo");
+      if (!button.disabled) button.click();
+    } else if (player.key(event.key)) event.preventDefault();
+  });
+}
+
+async function start() {
+  state = await call("GET", "state");
+  byId("model").textContent = state.model;
+  byId("kept").textContent = state.keep
+    ? "Videos and answers are kept on this server for this browser, also after a reload, until room is needed."
+    : "Videos and answers are kept until the server stops.";
+  byId("address").hidden = !state.urls;
+  for (const format of state.formats) byId("format").add(new Option(FORMAT_NAMES[format] ?? format, format));
+  for (const mode of state.modes) byId("mode").add(new Option(mode, mode, mode === state.mode, mode === state.mode));
+  if (state.examples.length) byId("examples").append("Or try:");
+  state.examples.forEach((example, number) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = example.name;
+    button.addEventListener("click", () => !running && attempt(async () => {
+      const about = await call("POST", `examples/${number}`);
+      state.media.push(about);
+      byId("question").value = example.question;
+      await open(about.id);
+    }));
+    byId("examples").append(button);
+  });
+  listen();
+  history();
+  const last = state.questions.at(-1);
+  if (last) await openQuestion(last.id);
+  else if (state.media.length) await open(state.media.at(-1).id);
+}
+
+attempt(start);

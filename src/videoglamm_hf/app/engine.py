@@ -1,0 +1,324 @@
+"""What the app computes: answers, as they come to be, and corrections of them.
+
+Both yield what happens as plain JSON, so that a page can show it while it happens. The work runs in a thread of its
+own, which stops at the next word or frame when nobody listens any more.
+"""
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.generation.streamers import BaseStreamer
+
+from ..cli.answer_file import answer_document
+from ..data.rle import encode_rle
+from ..encoded_video import EncodedVideo
+from ..errors import InputError, ResourceError, VideoGlammError, is_out_of_memory
+from ..grounded_answer import GroundedAnswer, parse_grounded_text
+from ..messages import SEG_TOKEN
+from ..player.document import empty_document, phrase_documents, player_document, shown_mask
+from ..toy import TINY_MODEL
+from ..tracking import FrameMasks
+from ..tracking_session import TrackingSession
+from .answer_state import load_state, save_corrected, save_state, steps_of
+from .media import checked_sampling, opened, shown_frames
+from .sessions import ABOUT, Session, now, read_json, write_json
+from .settings import AppSettings
+
+Event = dict[str, Any]
+# Videos whose features stay in memory: 16 frames of the published model are 300 MB.
+_VIDEOS_KEPT = 4
+_SESSIONS_KEPT = 8
+# Seconds without an event after which the listener is asked whether it is still there.
+_PULSE = 0.2
+
+
+class Stopped(Exception):
+    """Nobody waits for this any more."""
+
+
+class _Relay:
+    """A callback for frames whose listener changes from one correction to the next."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[FrameMasks], None] | None = None
+
+    def __call__(self, frame: FrameMasks) -> None:
+        if self.listener is not None:
+            self.listener(frame)
+
+
+class Engine:
+    """Asks one model, one question at a time.
+
+    Args:
+        model, processor: The model and its processor.
+        model_name: Folder or Hub id, as answers record it.
+        settings: What is allowed.
+    """
+
+    def __init__(self, model: Any, processor: Any, model_name: str, settings: AppSettings) -> None:
+        self.model, self.processor, self.model_name, self.settings = model, processor, model_name, settings
+        small = model_name == str(TINY_MODEL)
+        self.shown_name = "the small model, which knows coloured shapes" if small else Path(model_name).name
+        self._turn = threading.Lock()
+        self._videos: OrderedDict[tuple[str, str], EncodedVideo] = OrderedDict()
+        self._edited: OrderedDict[str, tuple[TrackingSession, _Relay]] = OrderedDict()
+
+    # Asking
+
+    def ask(self, session: Session, media: str, text: str, options: dict[str, Any]) -> Iterator[Event]:
+        """Asks about a medium of a session.
+
+        Args:
+            session: Whose it is.
+            media: Its id.
+            text: The question.
+            options: `sampling` (see [`checked_sampling`]), `mode`, `max_new_tokens`.
+
+        Yields:
+            `{"event": "frames", ...}` with what is asked about; `"words"` with the text so far and its phrases;
+            `"masks"` with the masks of one frame; last `"answer"` with the question's record and the whole answer, or
+            `"error"` with a `message`. An empty dict now and then, when nothing happened.
+        """
+        return _events(lambda tell: self._ask(session, media, text, options, tell), self.settings.answer_seconds)
+
+    def _ask(
+        self, session: Session, media: str, text: str, options: dict[str, Any], tell: Callable[[Event], None]
+    ) -> None:
+        folder = session.medium(media)
+        medium = read_json(folder / ABOUT)
+        text = self._checked_question(text)
+        sampling = checked_sampling(options.get("sampling"), self.settings)
+        mode, words = options.get("mode") or self.model.config.mask_mode, options.get("max_new_tokens", 256)
+        if isinstance(words, bool) or not isinstance(words, int) or not 1 <= words <= 2048:
+            raise InputError("The longest answer is a whole number of words, 1 to 2048.")
+        tell({"event": "status", "message": "decoding frames"})
+        frames_key, frames = shown_frames(folder, sampling, self.processor, self.settings)
+        size = (frames["height"], frames["width"])
+        shown = empty_document(_urls(media, frames_key, frames["count"]), frames["timestamps"], size, title=text)
+        tell({"event": "frames", "answer": shown})
+        with self._turn, opened(folder, sampling, self.processor, self.settings) as clip:
+            tell({"event": "status", "message": "looking at the video"})
+            inputs, video = self._inputs(medium, clip, text, (media, frames_key))
+            tell({"event": "status", "message": "reading the question"})
+
+            def masks(frame: FrameMasks) -> None:
+                tell({"event": "masks", "frame": frame.frame_index, "masks": _masks(frame)})
+
+            output = self.model.generate(
+                inputs["input_ids"],
+                attention_mask=inputs.get("attention_mask"),
+                encoded_videos=[video],
+                max_new_tokens=words,
+                do_sample=False,
+                mask_mode=mode,
+                streamer=_Words(self.processor, tell),
+                mask_callback=masks,
+            )
+            answer = self.processor.post_process_grounded_generation(output)[0]
+            tell({"event": "status", "message": "keeping the answer"})
+            name, place = session.new("questions")
+            settings = {
+                "video": medium["name"],
+                "question": text,
+                "model": self.model_name,
+                "mode": mode,
+                "max_new_tokens": words,
+                **sampling,
+            }
+            save_state(place, answer_document(clip, answer, settings), output)
+        about = {
+            "id": name,
+            "made": now(),
+            "media": media,
+            "text": text,
+            "answer": answer.text,
+            "frames": frames_key,
+            "sampling": sampling,
+            "mode": mode,
+            "max_new_tokens": words,
+        }
+        whole = self._keep(place, answer, about, frames)
+        write_json(place / ABOUT, about)
+        tell({"event": "answer", "question": about, "answer": whole, "steps": steps_of(place).state()})
+
+    def _checked_question(self, text: Any) -> str:
+        if not isinstance(text, str) or not text.strip():
+            raise InputError('The question has no text; ask something about the video, such as "What moves?".')
+        if len(text) > self.settings.most_words:
+            raise InputError(f"The question has {len(text)} characters; at most {self.settings.most_words} are taken.")
+        return " ".join(text.split())
+
+    def _inputs(self, medium: dict, clip: Any, text: str, key: tuple[str, str]) -> tuple[Any, EncodedVideo]:
+        """Inputs of a question, and what the model has seen of the medium, which is kept for the next one."""
+        kind = "image" if medium["kind"] == "picture" else "video"
+        shown = clip.frames([0])[0] if kind == "image" else clip
+        video = self._videos.pop(key, None)
+        seen = shown if video is None else video
+        messages = [{"role": "user", "content": [{"type": kind, kind: seen}, {"type": "text", "text": text}]}]
+        inputs = self.processor.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        ).to(self.model.device)
+        if video is None:
+            (video,) = self.model.encode_videos(**inputs)
+        self._videos[key] = video
+        while len(self._videos) > _VIDEOS_KEPT:
+            self._videos.popitem(last=False)
+        return inputs, video
+
+    # Correcting
+
+    def correct(self, session: Session, question: str, action: str, step: dict[str, Any] | None) -> Iterator[Event]:
+        """Corrects an answer: takes a `"step"`, or goes back (`"undo"`) or forward (`"redo"`).
+
+        Args:
+            session: Whose answer it is.
+            question: The question's id.
+            action: `"step"`, `"undo"` or `"redo"`.
+            step: A step as [`TrackingSession.log`] has it, masks as COCO RLE.
+
+        Yields:
+            `"masks"` for every frame that is decided again, with the object's `number`; last `"answer"` or `"error"`.
+        """
+        return _events(lambda tell: self._correct(session, question, action, step, tell), self.settings.answer_seconds)
+
+    def _correct(self, session: Session, question: str, action: str, step: Any, tell: Callable[[Event], None]) -> None:
+        place = session.question(question)
+        about = read_json(place / ABOUT)
+        steps = steps_of(place)
+        tell({"event": "status", "message": "correcting"})
+        with self._turn:
+            edited, relay = self._corrigible(session, place, about)
+            relay.listener = lambda frame: tell(
+                {"event": "masks", "frame": frame.frame_index, "number": frame.sequence_index, "masks": _masks(frame)}
+            )
+            try:
+                steps.take(edited, action, step)
+            finally:
+                relay.listener = None
+            answer = edited.answer
+        frames = read_json(session.medium(about["media"]) / "frames" / about["frames"] / ABOUT)
+        whole = self._keep(place, answer, about, frames, numbers=[one.number for one in edited.objects])
+        save_corrected(place, answer)
+        steps.save(place)
+        tell({"event": "answer", "question": about, "answer": whole, "steps": steps.state()})
+
+    def _corrigible(self, session: Session, place: Path, about: dict[str, Any]) -> tuple[TrackingSession, _Relay]:
+        """An answer as it can be corrected; after a restart its steps are taken again."""
+        found = self._edited.pop(place.name, None)
+        if found is None:
+            folder = session.medium(about["media"])
+            medium = read_json(folder / ABOUT)
+            with opened(folder, about["sampling"], self.processor, self.settings) as clip:
+                _, video = self._inputs(medium, clip, about["text"], (about["media"], about["frames"]))
+            (output, answer), relay = load_state(place), _Relay()
+            edited = self.model.edit(
+                output, answer=answer, encoded_videos=[video], mask_mode=about["mode"], mask_callback=relay
+            )
+            steps_of(place).replay(edited)
+            found = edited, relay
+        self._edited[place.name] = found
+        while len(self._edited) > _SESSIONS_KEPT:
+            self._edited.popitem(last=False)
+        return found
+
+    # Keeping
+
+    def _keep(
+        self,
+        place: Path,
+        answer: GroundedAnswer,
+        about: dict[str, Any],
+        frames: dict[str, Any],
+        numbers: list[int] | None = None,
+    ) -> dict[str, Any]:
+        """Writes what the page shows of an answer, and returns it."""
+        urls = _urls(about["media"], about["frames"], frames["count"])
+        whole = player_document(answer, urls, (frames["height"], frames["width"]), title=about["text"])
+        for place_of, shown in enumerate(whole["objects"]):
+            shown["number"] = place_of if numbers is None else numbers[place_of]
+        write_json(place / "shown.json", whole)
+        return whole
+
+
+class _Words(BaseStreamer):
+    """Tells the words so far; the first call of a streamer is the prompt."""
+
+    def __init__(self, processor: Any, tell: Callable[[Event], None]) -> None:
+        self._tokenizer, self._tell = processor.tokenizer, tell
+        self._tokens: list[int] | None = None
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._tokens is None:
+            self._tokens = []
+            return
+        self._tokens += value.reshape(-1).tolist()
+        raw = self._tokenizer.decode(self._tokens, skip_special_tokens=True).strip()
+        text, phrases = parse_grounded_text(raw, raw.count(SEG_TOKEN))
+        self._tell({"event": "words", "text": text, "phrases": phrase_documents(phrases)})
+
+    def end(self) -> None:
+        self._tell({"event": "status", "message": "following objects"})
+
+
+def _masks(frame: FrameMasks) -> list[dict[str, Any]]:
+    rows = zip(frame.masks.numpy(), frame.object_scores.tolist(), strict=True)
+    return [
+        {"index": index, "mask": shown_mask(encode_rle(mask)), "score": round(score, 3)}
+        for index, (mask, score) in enumerate(rows)
+    ]
+
+
+def _urls(media: str, key: str, count: int) -> list[str]:
+    return [f"frames/{media}/{key}/{number}.jpg" for number in range(count)]
+
+
+def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> Iterator[Event]:
+    """What a piece of work tells, while it runs in a thread; closing the iterator stops it."""
+    told: queue.Queue[Event | None] = queue.Queue()
+    stop, deadline = threading.Event(), time.monotonic() + seconds
+
+    def tell(event: Event) -> None:
+        if stop.is_set():
+            raise Stopped
+        if time.monotonic() > deadline:
+            raise ResourceError(f"This took longer than {seconds:.0f} seconds, and was ended. Ask about fewer frames.")
+        told.put(event)
+
+    def run() -> None:
+        try:
+            work(tell)
+        except Stopped:
+            pass
+        except VideoGlammError as error:
+            told.put({"event": "error", "message": str(error)})
+        except Exception as error:
+            if not is_out_of_memory(error):
+                told.put({"event": "error", "message": "Something went wrong on the server; it is in its log."})
+                raise
+            told.put({"event": "error", "message": "The server's memory is full. Ask about fewer frames."})
+        finally:
+            told.put(None)
+
+    thread = threading.Thread(target=run, name="answering", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                event = told.get(timeout=_PULSE)
+            except queue.Empty:
+                yield {}
+                continue
+            if event is None:
+                return
+            yield event
+    finally:
+        stop.set()
+        # The model is free again only then.
+        thread.join()
