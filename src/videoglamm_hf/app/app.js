@@ -73,10 +73,11 @@ async function work(name, data, told) {
       // What is new comes as a change of the text before.
       if (typeof value === "string") last = value;
       else for (const [action, , text] of value) last = action === "append" ? last + text : text;
-      const happened = JSON.parse(last.slice(last.indexOf(" ") + 1));
-      if (happened.event === "status") running.label = happened.message;
-      else if (happened.event === "error") failure = new Error(happened.message);
-      else if (happened.event) told(happened);
+      for (const happened of JSON.parse(last.slice(last.indexOf(" ") + 1))) {
+        if (happened.event === "status") running.label = happened.message;
+        else if (happened.event === "error") failure = new Error(happened.message);
+        else told(happened);
+      }
     };
     stream.onmessage = ({ data: text }) => {
       const message = JSON.parse(text);
@@ -150,10 +151,13 @@ function show(answer, steps) {
   if (player === null) {
     player = new VideoGlammPlayer(byId("player"), answer);
     player.on("choose", tools);
+    player.looking = () => question === null || tool() === "look";
+    // Beside the frame, where they are used.
+    byId("player").querySelector(".vg-controls").after(byId("tool"));
     draw();
   } else player.show(answer);
   byId("compare").checked = false;
-  byId("tools").hidden = question === null;
+  byId("tools").hidden = byId("tool").hidden = question === null;
   if (steps) {
     byId("undo").disabled = steps.back === 0;
     byId("redo").disabled = steps.forward === 0;
@@ -164,7 +168,7 @@ function show(answer, steps) {
 }
 
 function tools() {
-  const chosen = player.chosen !== null && player.chosen !== undefined && player.answer.objects[player.chosen];
+  const chosen = player.chosen !== null && player.answer.objects[player.chosen];
   for (const id of ["absent", "rename", "remove"]) byId(id).disabled = !chosen;
 }
 
@@ -188,7 +192,7 @@ async function ask(text) {
   const options = { sampling: sampling(), mode: byId("mode").value, max_new_tokens: Number(byId("max_new_tokens").value) };
   question = null;
   earlier = null;
-  byId("tools").hidden = true;
+  byId("tools").hidden = byId("tool").hidden = true;
   const started = performance.now();
   const done = await work("ask", [media, text, options], (happened) => {
     if (happened.event === "frames") show(happened.answer, null);
@@ -237,7 +241,7 @@ function tool() {
 }
 
 function said(given) {
-  const fresh = byId("fresh").checked || player.chosen === null || player.chosen === undefined;
+  const fresh = byId("fresh").checked || player.chosen === null;
   if (fresh) {
     const name = prompt("What is the new object called?", "new object");
     if (name === null) return;
@@ -278,11 +282,11 @@ function draw() {
     const [x, y] = start, [right, bottom] = player.point(event);
     const kind = tool();
     start = null;
-    // The click that follows is not one of looking.
-    setTimeout(() => { player.draft = null; player.draw(); });
+    player.draft = null;
+    player.draw();
     if (kind === "plus" || kind === "minus") {
       // A new object cannot begin with where it is not.
-      if (kind === "minus" && (player.chosen ?? null) === null) return fail(new Error("Choose the object that is not here."));
+      if (kind === "minus" && player.chosen === null) return fail(new Error("Choose the object that is not here."));
       said({ points: [[x, y]], labels: [kind === "plus" ? 1 : 0] });
     } else if (kind === "box" && Math.abs(right - x) > 1 && Math.abs(bottom - y) > 1) {
       said({ box: [Math.min(x, right), Math.min(y, bottom), Math.max(x, right), Math.max(y, bottom)] });

@@ -4,6 +4,8 @@ Both yield what happens as plain JSON, so that a page can show it while it happe
 own, which stops at the next word or frame when nobody listens any more.
 """
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -31,11 +33,17 @@ from .sessions import ABOUT, Session, now, read_json, write_json
 from .settings import AppSettings
 
 Event = dict[str, Any]
+logger = logging.getLogger(__name__)
 # Videos whose features stay in memory: 16 frames of the published model are 300 MB.
 _VIDEOS_KEPT = 4
 _SESSIONS_KEPT = 8
 # Seconds without an event after which the listener is asked whether it is still there.
 _PULSE = 0.2
+# Events that may wait when a frame is told, and seconds after which that is looked at again.
+_AHEAD = 2
+_MOMENT = 0.005
+_UNEXPECTED = "Something went wrong on the server; it is in its log."
+_NO_MEMORY = "The server's memory is full. Ask about fewer frames."
 
 
 class Stopped(Exception):
@@ -72,7 +80,7 @@ class Engine:
 
     # Asking
 
-    def ask(self, session: Session, media: str, text: str, options: dict[str, Any]) -> Iterator[Event]:
+    def ask(self, session: Session, media: str, text: str, options: dict[str, Any]) -> Iterator[list[Event]]:
         """Asks about a medium of a session.
 
         Args:
@@ -82,9 +90,9 @@ class Engine:
             options: `sampling` (see [`checked_sampling`]), `mode`, `max_new_tokens`.
 
         Yields:
-            `{"event": "frames", ...}` with what is asked about; `"words"` with the text so far and its phrases;
-            `"masks"` with the masks of one frame; last `"answer"` with the question's record and the whole answer, or
-            `"error"` with a `message`. An empty dict now and then, when nothing happened.
+            What has happened since, as a list: `{"event": "frames"}` with what is asked about, `"words"` with the text
+            so far and its phrases, `"masks"` with the masks of one frame; last `"answer"` with the question's record
+            and the whole answer, or `"error"` with a `message`; `"status"` says what takes its time.
         """
         return _events(lambda tell: self._ask(session, media, text, options, tell), self.settings.answer_seconds)
 
@@ -174,7 +182,9 @@ class Engine:
 
     # Correcting
 
-    def correct(self, session: Session, question: str, action: str, step: dict[str, Any] | None) -> Iterator[Event]:
+    def correct(
+        self, session: Session, question: str, action: str, step: dict[str, Any] | None
+    ) -> Iterator[list[Event]]:
         """Corrects an answer: takes a `"step"`, or goes back (`"undo"`) or forward (`"redo"`).
 
         Args:
@@ -279,12 +289,15 @@ def _urls(media: str, key: str, count: int) -> list[str]:
     return [f"frames/{media}/{key}/{number}.jpg" for number in range(count)]
 
 
-def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> Iterator[Event]:
+def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> Iterator[list[Event]]:
     """What a piece of work tells, while it runs in a thread; closing the iterator stops it."""
     told: queue.Queue[Event | None] = queue.Queue()
     stop, deadline = threading.Event(), time.monotonic() + seconds
 
     def tell(event: Event) -> None:
+        # Frames wait for their listener, so that the work can be stopped in time; words are too quick for that.
+        while event["event"] == "masks" and told.qsize() >= _AHEAD and not stop.is_set():
+            time.sleep(_MOMENT)
         if stop.is_set():
             raise Stopped
         if time.monotonic() > deadline:
@@ -299,10 +312,10 @@ def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> 
         except VideoGlammError as error:
             told.put({"event": "error", "message": str(error)})
         except Exception as error:
-            if not is_out_of_memory(error):
-                told.put({"event": "error", "message": "Something went wrong on the server; it is in its log."})
-                raise
-            told.put({"event": "error", "message": "The server's memory is full. Ask about fewer frames."})
+            full = is_out_of_memory(error)
+            if not full:
+                logger.exception("an answer failed")
+            told.put({"event": "error", "message": _NO_MEMORY if full else _UNEXPECTED})
         finally:
             told.put(None)
 
@@ -310,15 +323,22 @@ def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> 
     thread.start()
     try:
         while True:
-            try:
-                event = told.get(timeout=_PULSE)
-            except queue.Empty:
-                yield {}
-                continue
-            if event is None:
+            events = _waiting(told)
+            ended = None in events
+            yield [event for event in events if event is not None]
+            if ended:
                 return
-            yield event
     finally:
         stop.set()
         # The model is free again only then.
         thread.join()
+
+
+def _waiting(told: "queue.Queue[Event | None]") -> list[Event | None]:
+    """What has been told since the last time; nothing, if nothing is told for a while."""
+    events = []
+    with contextlib.suppress(queue.Empty):
+        events.append(told.get(timeout=_PULSE))
+        while True:
+            events.append(told.get_nowait())
+    return events

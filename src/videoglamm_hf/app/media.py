@@ -82,6 +82,8 @@ def checked_sampling(given: Any, settings: AppSettings) -> dict[str, Any]:
     Raises:
         InputError: Something else is given, or a number cannot be used.
     """
+    if not isinstance(given or {}, dict):
+        raise InputError("Frames are chosen by names and numbers.")
     given = {name: value for name, value in (given or {}).items() if value is not None}
     every = given.pop("every", False)
     if not isinstance(every, bool) or set(given) - set(_SAMPLING):

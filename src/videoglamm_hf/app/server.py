@@ -159,10 +159,8 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.upload_bytes:
             raise _too_large(settings)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(sessions.busy(session))
-            aside = stack.enter_context(_aside(session))
-            await run_in_threadpool(sessions.make_room, settings.upload_bytes)
+        await run_in_threadpool(sessions.make_room, settings.upload_bytes)
+        with sessions.busy(session), _aside(session) as aside:
             size = 0
             with aside.open("wb") as file:
                 async for chunk in request.stream():
@@ -186,7 +184,6 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
             raise InputError("That is no http or https address.")
 
         def take() -> Any:
-            sessions.make_room(settings.upload_bytes)
             with _aside(session) as aside, local_file(url) as found:
                 if found.stat().st_size > settings.upload_bytes:
                     raise _too_large(settings)
@@ -194,6 +191,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
                 name = _shown_name(unquote(url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], errors="replace"))
                 return take_in(session, aside, name, engine.processor, settings)
 
+        await run_in_threadpool(sessions.make_room, settings.upload_bytes)
         with sessions.busy(session):
             return await run_in_threadpool(take)
 
@@ -202,8 +200,8 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         """Takes in one of the examples."""
         if not 0 <= number < len(examples):
             raise InputError("There is no such example.")
+        sessions.make_room(examples[number].file.stat().st_size)
         with sessions.busy(session), _aside(session) as aside:
-            sessions.make_room(0)
             aside.write_bytes(examples[number].file.read_bytes())
             return take_in(session, aside, examples[number].file.name, engine.processor, settings)
 
@@ -252,22 +250,22 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
     def ask(media: str, text: str, options: dict, request: gradio.Request) -> Iterator[str]:
         session = sessions.of(request.cookies.get(_COOKIE))
         with sessions.busy(session):
-            for event in engine.ask(session, media, text, options if isinstance(options, dict) else {}):
-                yield _line(event)
+            for events in engine.ask(session, media, text, options if isinstance(options, dict) else {}):
+                yield _line(events)
 
     @app.api(name="correct", concurrency_id="model", concurrency_limit=1)
     def correct(question: str, action: str, step: dict, request: gradio.Request) -> Iterator[str]:
         session = sessions.of(request.cookies.get(_COOKIE))
         with sessions.busy(session):
-            for event in engine.correct(session, question, action, step):
-                yield _line(event)
+            for events in engine.correct(session, question, action, step):
+                yield _line(events)
 
     return app
 
 
-def _line(event: dict[str, Any]) -> str:
-    # A number of its own, for Gradio sends what is new in one text after another.
-    return f"{secrets.token_hex(2)} {json.dumps(event)}"
+def _line(events: list[dict[str, Any]]) -> str:
+    # Each begins otherwise: Gradio sends what has changed since the one before, and nothing if nothing has.
+    return f"{secrets.token_hex(2)} {json.dumps(events)}"
 
 
 def _refusal(error: VideoGlammError) -> Response:

@@ -6,14 +6,16 @@ class VideoGlammPlayer {
   constructor(root, answer) {
     this.root = root;
     this.frame = 0;
-    this.lit = null;
+    this.lit = this.chosen = null;
     this.hidden = new Set();
     this.before = null;
     this.split = 0.5;
     this.pictures = new Map();
     this.layers = new Map();
     this.listeners = {};
+    // Whoever draws on the frame sets these: what is drawn over it, and whether a click is one of looking.
     this.draft = null;
+    this.looking = null;
     this.build();
     this.show(answer);
   }
@@ -41,13 +43,13 @@ class VideoGlammPlayer {
       this.frame = 0;
       this.hidden.clear();
     }
-    this.lit = null;
+    this.lit = this.chosen = null;
     this.slider.max = Math.max(0, answer.frames.length - 1);
     this.slider.disabled = this.button.disabled = answer.frames.length < 2;
     this.canvas.width = answer.width;
     this.canvas.height = answer.height;
     // As wide as there is room, without a margin inside, so that places on it are places in the frame.
-    this.canvas.style.width = `min(100%, ${(70 * answer.width) / answer.height}vh)`;
+    this.canvas.style.width = `min(100%, ${(60 * answer.width) / answer.height}vh)`;
     this.writeWords();
     this.writeObjects();
     this.seek(this.frame);
@@ -254,7 +256,7 @@ class VideoGlammPlayer {
   }
 
   light(index, passing) {
-    this.lit = index ?? (passing ? this.chosen ?? null : null);
+    this.lit = index ?? (passing ? this.chosen : null);
     this.mark();
     this.draw();
   }
@@ -498,7 +500,7 @@ class VideoGlammPlayer {
   }
 
   clicked(event) {
-    if (this.draft) return;
+    if (this.looking && !this.looking()) return;
     const index = this.objectUnder(this.point(event));
     this.chosen = null;
     if (index === null) this.light(null);
