@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
@@ -100,10 +101,11 @@ class GroundedAnswer:
             MediaError: If the video cannot be read.
         """
         try:
-            from videoglamm_hf.player import answer_view
+            # The page does not travel with a model.
+            player = import_module("videoglamm_hf.player")
         except ImportError as error:
             raise InputError("Showing an answer needs the package: pip install videoglamm-hf.") from error
-        return answer_view(self, video, title=title)
+        return player.answer_view(self, video, title=title)
 
     def abstain(self, below: float) -> GroundedAnswer:
         """The answer without the objects that are less probably right; its words stay, their phrases name no mask.

@@ -132,7 +132,7 @@ def test_clicks_boxes_and_brushes_correct_and_are_taken_back(page, clip_file):
     page.mouse.move(*at(page, 0.6, 0.9))
     page.mouse.up()
     page.wait_for_function(
-        "!running && VideoGlammPlayer.decode(player.answer.objects[3].masks[0])[Math.round(0.55 * 192) * 192 + 172] === 1"
+        "!running && VideoGlammPlayer.decode(player.answer.objects[3].masks[0])[106 * 192 + 172] === 1"
     )
     page.evaluate("player.chosen === 3 || player.choose(3)")
     page.click("#absent")

@@ -274,12 +274,13 @@ function draw() {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (start === null) return;
-    path.push(player.point(event));
+    path.push(...between(path.at(-1), player.point(event), size() / 3));
     player.draw();
   });
   canvas.addEventListener("pointerup", (event) => {
     if (start === null) return;
     const [x, y] = start, [right, bottom] = player.point(event);
+    path.push(...between(path.at(-1), [right, bottom], size() / 3));
     const kind = tool();
     start = null;
     player.draft = null;
@@ -292,6 +293,15 @@ function draw() {
       said({ box: [Math.min(x, right), Math.min(y, bottom), Math.max(x, right), Math.max(y, bottom)] });
     } else if (kind === "brush") said({ mask: painted(path, size()) });
   });
+}
+
+// Points from one place to another, no further apart than a step: a quick hand leaves no gaps.
+function between([x, y], [right, bottom], step) {
+  const count = Math.max(1, Math.ceil(Math.hypot(right - x, bottom - y) / step));
+  return Array.from({ length: count }, (_, number) => [
+    Math.round(x + ((right - x) * (number + 1)) / count),
+    Math.round(y + ((bottom - y) * (number + 1)) / count),
+  ]);
 }
 
 // A brushed mask as COCO run lengths, with what the object has in this frame already.
