@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = colored_answer(answer.text, [(p.start, p.end) for p in named], [colors[p.object_index] for p in named])
         print(f"\n  {question}\n  {words}")
         found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
-        print(f"  {found}: {folder}/overlay.mp4, {folder}/preview.png")
+        print(f"  {found}: {folder}/overlay.mp4, {folder}/preview.html")
 
 
 if __name__ == "__main__":

@@ -176,7 +176,9 @@ def without_warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
     logged = [r for r in caplog.get_records("call") if not r.name.startswith("bitsandbytes.backends.cpu")]
     logged = [record.getMessage() for record in logged if record.levelno >= logging.WARNING]
     # Trainer of the oldest transformers looks for token ids beside the language model's configuration, of any model.
-    logged = [message for message in logged if not message.startswith("The tokenizer has new PAD/BOS/EOS tokens")]
+    # It also says that two checkpoints were written within one second, as those of a quick machine are.
+    theirs = ("The tokenizer has new PAD/BOS/EOS tokens", "mtime may not be reliable")
+    logged = [message for message in logged if not message.startswith(theirs)]
     assert not logged, logged
 
 

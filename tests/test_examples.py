@@ -85,7 +85,7 @@ def test_demo(tmp_path, capsys):
     assert TINY_MODEL.exists()
     for kind in ("referring", "caption"):
         names = {path.name for path in (tmp_path / kind).iterdir()}
-        assert names == {MARKER, "answer.json", "overlay.mp4", "preview.png"}
+        assert names == {MARKER, "answer.json", "overlay.mp4", "preview.html", "preview.png"}
         assert f"{tmp_path / kind}/overlay.mp4" in output
     answer = json.loads((tmp_path / "referring" / "answer.json").read_text())
     assert answer["text"] == "It is the brown star." and len(answer["objects"]) == 1

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.app.conftest import Visitor
+from tests.bad_input.test_bad_media import BAD_SOURCES
 from videoglamm_hf.cli.answer_file import answer_masks, answer_problems
 from videoglamm_hf.exchange import import_data
 
@@ -264,6 +265,38 @@ def test_what_is_no_video_is_refused_in_words(visitor, content):
     assert visitor.client.get("/state").json()["media"] == []
 
 
+# Those that are files, which a browser could send.
+NO_FILES = ("missing", "folder", "name", "pipe")
+
+
+@pytest.mark.parametrize("case", [case for case in BAD_SOURCES if not any(word in case for word in NO_FILES)])
+def test_bad_files_are_refused_in_words_when_they_come_or_when_they_are_asked_about(visitor, tmp_path, case):
+    name, make, _ = BAD_SOURCES[case]
+    path = tmp_path / name
+    make(path)
+    response = visitor.upload(path.read_bytes(), "bad.mp4")
+    if response.status_code == 200:
+        response = visitor.client.post(f"/frames/{response.json()['id']}", json={"every": True})
+    assert response.status_code == 400, response.text
+    assert "bad.mp4" in response.json()["detail"] and str(tmp_path) not in response.json()["detail"]
+    assert "source" not in response.json()["detail"], response.json()
+
+
+def test_animated_pictures_are_videos(visitor):
+    written = io.BytesIO()
+    frames = [Image.new("RGB", (40, 30), (40 * t, 0, 0)) for t in range(5)]
+    frames[0].save(written, "GIF", save_all=True, append_images=frames[1:], duration=200)
+    about = visitor.upload(written.getvalue(), "a.png").json()
+    assert about["kind"] == "video" and about["frames"] == 5
+
+
+def test_work_that_takes_too_long_is_ended(served, tmp_path, clip_file):
+    visitor = Visitor(served(tmp_path, settings={"answer_seconds": 0.05}))
+    media = visitor.upload(clip_file.read_bytes()).json()
+    assert "took longer" in visitor.last("ask", [media["id"], "Describe the video.", {}])["message"]
+    assert visitor.client.get("/state").json()["questions"] == []
+
+
 def test_limits_are_said(served, tmp_path, clip_file):
     limits = {"upload_bytes": 2**20, "most_seconds": 2.0, "most_pixels": 300 * 300, "most_frames": 8}
     visitor = Visitor(served(tmp_path, settings=limits))
@@ -367,11 +400,18 @@ def test_the_oldest_makes_room(served, tmp_path, clip_file):
 def test_twenty_questions_queue_and_finish(url, clip_file):
     from concurrent.futures import ThreadPoolExecutor
 
-    def one(number: int) -> int:
+    def one(number: int) -> tuple[int, int]:
         visitor = Visitor(url)
         media = visitor.upload(clip_file.read_bytes()).json()
         options = {"sampling": {"num_frames": 2}, "max_new_tokens": 8}
-        return len(visitor.last("ask", [media["id"], "Describe the video.", options])["answer"]["frames"])
+        hash, _ = visitor.join("ask", [media["id"], "Describe the video.", options])
+        messages = list(visitor.messages(hash))
+        assert messages[-1]["msg"] == "close_stream" and messages[-2]["success"]
+        ranks = [message["rank"] for message in messages if message["msg"] == "estimation"]
+        return len(visitor.client.get("/state").json()["questions"]), max(ranks, default=0)
 
     with ThreadPoolExecutor(20) as pool:
-        assert list(pool.map(one, range(20))) == [2] * 20
+        found = list(pool.map(one, range(20)))
+    assert [answers for answers, _ in found] == [1] * 20
+    # Those who wait are told where in the queue they are.
+    assert max(rank for _, rank in found) > 2

@@ -20,7 +20,7 @@ from videoglamm_hf.loading import models as loading
 from videoglamm_hf.output_marker import MARKER
 from videoglamm_hf.render.video_encoding import write_mp4
 
-FILES = (MARKER, "answer.json", "overlay.mp4", "preview.png")
+FILES = (MARKER, "answer.json", "overlay.mp4", "preview.html", "preview.png")
 
 
 def real_file(name: str) -> Path:

@@ -15,7 +15,7 @@ from videoglamm_hf.cli.video_folders import find_videos
 from videoglamm_hf.output_marker import MARKER
 from videoglamm_hf.render.video_encoding import write_mp4
 
-FILES = [MARKER, "answer.json", "overlay.mp4", "preview.png"]
+FILES = [MARKER, "answer.json", "overlay.mp4", "preview.html", "preview.png"]
 DIES = Path(__file__).parent / "segment_and_die.py"
 
 

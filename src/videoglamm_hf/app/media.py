@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..cli.asking import every_frame
+from ..cli.asking import clip_frames, every_frame
 from ..clip import SampledClip
 from ..clip_sources import open_clip
 from ..errors import InputError, MediaError, VideoGlammError
@@ -112,15 +112,15 @@ def opened(
         else:
             own.setdefault("max_frames", min(settings.most_frames, own.get("num_frames", 64)))
             clip = processor.video_processor.sample(folder / _SOURCE, **own)
+        with clip.clip:
+            if len(clip) > settings.most_frames:
+                raise InputError(
+                    f"{about['name']} has {len(clip)} frames, and at most {settings.most_frames} get masks here. "
+                    "Leave “every frame” out, or upload a shorter part."
+                )
+            yield clip
     except VideoGlammError as error:
         raise _named(error, folder, about["name"]) from error
-    with clip.clip:
-        if len(clip) > settings.most_frames:
-            raise InputError(
-                f"{about['name']} has {len(clip)} frames, and at most {settings.most_frames} get masks here. Leave "
-                "“every frame” out, or upload a shorter part."
-            )
-        yield clip
 
 
 def shown_frames(
@@ -136,8 +136,8 @@ def shown_frames(
     if not (place / ABOUT).is_file():
         place.mkdir(parents=True, exist_ok=True)
         with opened(folder, sampling, processor, settings) as clip:
-            for number in range(len(clip)):
-                (place / f"{number}.jpg").write_bytes(jpeg(clip.frames([number])[0], _SHOWN_SIDE))
+            for number, frame in enumerate(clip_frames(clip)):
+                (place / f"{number}.jpg").write_bytes(jpeg(frame, _SHOWN_SIDE))
             about = {
                 "count": len(clip),
                 "timestamps": [round(second, 3) for second in clip.seconds],
@@ -170,6 +170,6 @@ def source_of(folder: Path) -> Path:
 def _named(error: VideoGlammError, folder: Path, name: str) -> VideoGlammError:
     """The same error, calling the file what its owner calls it."""
     words = str(error)
-    for path in (folder / _SOURCE, folder):
+    for path in (folder / _SOURCE, folder, _SOURCE):
         words = words.replace(str(path), name)
-    return type(error)(words.replace(_SOURCE, name) if name not in words else words)
+    return type(error)(words)

@@ -168,9 +168,9 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
                     if size > settings.upload_bytes:
                         raise _too_large(settings)
                     file.write(chunk)
-            if not size:
-                raise MediaError("The file is empty; choose another one.")
             name = _shown_name(unquote(request.headers.get("x-name", ""), errors="replace"))
+            if not size:
+                raise MediaError(f"{name} is empty; choose another file.")
             return await run_in_threadpool(take_in, session, aside, name, engine.processor, settings)
 
     @app.post("/url")

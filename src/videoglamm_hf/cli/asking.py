@@ -17,6 +17,9 @@ from ..frame_sampling import tower_frame_indices
 from ..grounded_answer import GroundedAnswer
 from ..grounding_frames import CHUNK_FRAMES
 from ..output_files import check_output, explained_writes, replacing_folder
+from ..player.document import player_document
+from ..player.page import player_page
+from ..player.view import picture_url
 from ..processing_videoglamm import VideoGlammProcessor
 from ..render.contact_sheet import contact_sheet
 from ..render.overlay_video import render_video
@@ -29,6 +32,8 @@ from .wording import percent
 ANSWER = "answer"
 # Frames that the preview may choose from.
 _PREVIEW_FRAMES = 8
+# Frames of the page, which holds them all.
+_PAGE_FRAMES = 48
 
 
 class _TokenProgress(BaseStreamer):
@@ -194,7 +199,8 @@ def write_answer(
     legend: bool = True,
     like_source: bool = False,
 ) -> None:
-    """Writes `answer.json`, `overlay.mp4` and `preview.png`; the folder appears only when all are complete.
+    """Writes `answer.json`, `overlay.mp4`, `preview.png` and `preview.html`; the folder appears only when all are
+    complete.
 
     Args:
         legend: Whether the overlay says below the frames which colour is which phrase.
@@ -235,6 +241,22 @@ def write_answer(
         )
         with explained_writes(output / "preview.png"):
             sheet.save(folder / "preview.png")
+        _write_page(folder / "preview.html", clip, answer, settings["question"])
+
+
+def _write_page(path: Path, clip: SampledClip, answer: GroundedAnswer, question: str) -> None:
+    """The answer as a page: frames with masks, phrases that light their objects; of a long clip some of the frames."""
+    places = np.linspace(0, len(clip) - 1, min(_PAGE_FRAMES, len(clip))).round().astype(int).tolist()
+    shown = replace(
+        answer,
+        masks=torch.stack([torch.as_tensor(answer.masks[:, place]) for place in places], dim=1),
+        object_scores=answer.object_scores[:, places],
+        timestamps=[clip.seconds[place] for place in places],
+    )
+    frames = [picture_url(clip.frames([place])[0]) for place in places]
+    with explained_writes(path):
+        page = player_page(player_document(shown, frames, clip.size, title=question))
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def clip_frames(clip: SampledClip) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""`videoglamm segment`: asks about a video or about every video of a folder; writes answer, overlay and preview."""
+"""`videoglamm segment`: asks about a video or about every video of a folder; writes answer, overlay and previews."""
 
 import argparse
 import contextlib
@@ -75,7 +75,7 @@ def _answer_one(arguments: argparse.Namespace) -> None:
         for line in _sureness(answer):
             print(line)
         found = f"{counted(len(answer.masks), 'object')} in {counted(len(clip), 'frame')}"
-        print(f"{found} -> {output}/overlay.mp4, preview.png, answer.json")
+        print(f"{found} -> {output}/overlay.mp4, preview.html, preview.png, answer.json")
 
 
 def _answer_folder(arguments: argparse.Namespace, folder: Path, videos: list[Path]) -> None:
