@@ -68,6 +68,7 @@ def start(
         share=False,
         ssr_mode=False,
     )
+    app.engine = engine
     # `Server.launch` makes the queue itself, and takes no length for it.
     app.blocks._queue.max_size = settings.waiting
     say(f"open {local}")
