@@ -144,9 +144,12 @@ def test_clicks_boxes_and_brushes_correct_and_are_taken_back(page, clip_file):
 def test_everything_survives_a_reload(page, clip_file):
     ask(page, clip_file)
     before = masks(page)
+    page.locator(".vg-color").first.fill("#123456")
     page.reload()
     page.wait_for_function("typeof question !== 'undefined' && question !== null && player !== null")
     assert masks(page) == before and page.input_value("#question") == "Describe the video."
+    assert page.locator(".vg-phrase").first.evaluate("(e) => e.style.getPropertyValue('--own')") == "#123456"
+    assert page.locator(".vg-words").get_attribute("aria-busy") == "false"
     assert page.locator("nav [aria-current=true]").inner_text() == "Describe the video."
 
 

@@ -148,9 +148,11 @@ const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2
 
 function show(answer, steps) {
   byId("work").hidden = false;
+  colored(answer);
   if (player === null) {
     player = new VideoGlammPlayer(byId("player"), answer);
     player.on("choose", tools);
+    player.on("recolor", keepColor);
     player.looking = () => question === null || tool() === "look";
     // Beside the frame, where they are used.
     byId("player").querySelector(".vg-controls").after(byId("tool"));
@@ -165,6 +167,21 @@ function show(answer, steps) {
   byId("compare").disabled = earlier === null;
   link();
   tools();
+}
+
+// Colours that a person chose, kept in this browser by answer and object.
+function keepColor(index, color) {
+  if (question === null) return;
+  const kept = JSON.parse(localStorage.getItem("videoglamm colours") ?? "{}");
+  kept[`${question} ${player.answer.objects[index].number}`] = color;
+  const newest = Object.entries(kept).slice(-500);
+  localStorage.setItem("videoglamm colours", JSON.stringify(Object.fromEntries(newest)));
+}
+
+function colored(answer) {
+  const kept = JSON.parse(localStorage.getItem("videoglamm colours") ?? "{}");
+  for (const object of answer.objects) object.color = kept[`${question} ${object.number}`] ?? object.color;
+  return answer;
 }
 
 function tools() {
@@ -407,6 +424,7 @@ function listen() {
     event.preventDefault();
     if (!running) attempt(() => ask(byId("question").value || byId("question").placeholder));
   });
+  byId("tool").addEventListener("change", () => byId("player").classList.toggle("vg-drawing", tool() !== "look"));
   byId("cancel").addEventListener("click", cancel);
   byId("undo").addEventListener("click", () => attempt(() => correct("undo")));
   byId("redo").addEventListener("click", () => attempt(() => correct("redo")));

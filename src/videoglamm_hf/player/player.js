@@ -51,6 +51,7 @@ class VideoGlammPlayer {
     // As wide as there is room, without a margin inside, so that places on it are places in the frame.
     this.canvas.style.width = `min(100%, ${(60 * answer.width) / answer.height}vh)`;
     this.writeWords();
+    this.words.setAttribute("aria-busy", "false");
     this.writeObjects();
     this.seek(this.frame);
   }
@@ -59,6 +60,8 @@ class VideoGlammPlayer {
   speak(text, phrases) {
     this.answer.text = text;
     this.answer.phrases = phrases;
+    // A screen reader waits for the end of the sentence.
+    this.words.setAttribute("aria-busy", "true");
     this.writeWords();
   }
 
