@@ -175,3 +175,24 @@ def test_search_in_a_browser(run, tmp_path):
     assert re.search(r'id="found"[^>]*>2 questions<', shown)
     hidden = re.findall(r'<article class="sample" data-name="([^"]*)" hidden', shown)
     assert {name[:5] for name in hidden} == {"clip0", "clip1", "clip3"}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_sample_is_looked_at_closely(run):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: the extra `browser`")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page, errors = browser.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((run / "report.html").as_uri())
+        page.locator("button.closer").first.click()
+        canvas = page.locator("dialog .vg-canvas")
+        assert canvas.is_visible() and page.locator("dialog .vg-line").is_visible()
+        both = canvas.evaluate("(canvas) => canvas.toDataURL()")
+        page.locator("dialog .vg-line").evaluate("(e) => { e.value = 0; e.dispatchEvent(new Event('input')); }")
+        answered = canvas.evaluate("(canvas) => canvas.toDataURL()")
+        page.locator("dialog .vg-line").evaluate("(e) => { e.value = 100; e.dispatchEvent(new Event('input')); }")
+        assert len({both, answered, canvas.evaluate("(canvas) => canvas.toDataURL()")}) == 3
+        page.locator("dialog form button").click()
+        assert canvas.is_hidden() and not errors
+        browser.close()

@@ -32,10 +32,9 @@ def animation(sample: dict[str, Any], *sides: Sequence[Any]) -> str:
     Raises:
         InputError, MediaError: Frames or masks cannot be read.
     """
-    numbers = [0] if sample.get("image") is not None else sample["mask_frames"]
-    places = np.unique(np.linspace(0, len(numbers) - 1, min(MOST_FRAMES, len(numbers))).round().astype(int)).tolist()
+    numbers, places = places_shown(sample)
     pictures = []
-    for frame, place in zip(_frames(sample, [numbers[place] for place in places]), places, strict=True):
+    for frame, place in zip(sample_frames(sample, [numbers[place] for place in places]), places, strict=True):
         size = (_WIDTH, max(1, round(_WIDTH * frame.shape[0] / frame.shape[1])))
         small = resized(frame, size)
         gap = np.full((size[1], _GAP, 3), BACKGROUND, np.uint8)
@@ -54,7 +53,15 @@ def animation(sample: dict[str, Any], *sides: Sequence[Any]) -> str:
     return f"data:image/webp;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
 
 
-def _frames(sample: dict[str, Any], numbers: Sequence[int]) -> np.ndarray:
+def places_shown(sample: dict[str, Any]) -> tuple[Sequence[int], list[int]]:
+    """The numbers of all frames with masks, and which of them are shown."""
+    numbers = [0] if sample.get("image") is not None else sample["mask_frames"]
+    places = np.unique(np.linspace(0, len(numbers) - 1, min(MOST_FRAMES, len(numbers))).round().astype(int)).tolist()
+    return numbers, places
+
+
+def sample_frames(sample: dict[str, Any], numbers: Sequence[int]) -> np.ndarray:
+    """Frames of a sample, uint8 `[T, H, W, 3]`."""
     if sample.get("image") is not None:
         return read_image(sample["image"])[None]
     with open_clip(sample["video"]) as clip:

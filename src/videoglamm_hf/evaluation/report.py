@@ -12,8 +12,10 @@ from tqdm.auto import tqdm
 
 from ..errors import VideoGlammError
 from ..output_files import explained_writes, replacing_file
+from ..player.page import asset, script_json
 from .animations import animation
 from .benchmark import Benchmark, Item
+from .closer_look import closer_look
 from .factors import FACTORS, factors_of, grouped
 from .intervals import bootstrap_interval, weighted_mean
 from .prediction import Prediction
@@ -90,7 +92,8 @@ def _template(name: str) -> Any:
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     folder = files(__package__)
     style = folder.joinpath("report.css").read_text(encoding="utf-8")
-    return environment.from_string(folder.joinpath(name).read_text(encoding="utf-8"), globals={"style": style})
+    shared = {"style": style, "player_style": asset("player.css"), "player": asset("player.js")}
+    return environment.from_string(folder.joinpath(name).read_text(encoding="utf-8"), globals=shared)
 
 
 def _row(
@@ -112,6 +115,7 @@ def _row(
         "problem": scores.failed.get(item.name, ""),
         "factors": {},
         "picture": None,
+        "closer": None,
         "counted": "",
         "tracks": [],
     }
@@ -127,6 +131,7 @@ def _row(
         row["factors"] = factors_of(row["tracks"], 0)
         if pictured and (sample.get("image") is not None or sample.get("mask_frames")):
             row["picture"] = animation(sample, row["tracks"], [] if prediction is None else prediction.masks)
+            row["closer"] = script_json(closer_look(sample, row["tracks"], prediction))
     except VideoGlammError as error:
         row["problem"] = row["problem"] or str(error)
     return row

@@ -75,9 +75,9 @@ def answer_view(answer: GroundedAnswer, video: Any = None, *, title: str = "") -
     return AnswerView(player_page(player_document(answer, urls, size, title=title)))
 
 
-def picture_url(frame: np.ndarray) -> str:
-    """A frame, uint8 `[H, W, 3]`, as a `data:` URL, no side longer than [`MOST_SIDE`]."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(frame)).decode('ascii')}"
+def picture_url(frame: np.ndarray, most_side: int = MOST_SIDE) -> str:
+    """A frame, uint8 `[H, W, 3]`, as a `data:` URL, no side longer than a limit."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(frame, most_side)).decode('ascii')}"
 
 
 def jpeg(frame: np.ndarray, most_side: int = MOST_SIDE) -> bytes:
