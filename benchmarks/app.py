@@ -45,8 +45,9 @@ class FirstToken(BaseStreamer):
 def first_page() -> tuple[float, float]:
     """Seconds from starting `videoglamm app` to its first page, and of loading the model alone in a new process."""
     load = (
-        "from videoglamm_hf.loading.models import load_model, load_processor; from videoglamm_hf.toy import TINY_MODEL;"
-        "load_processor(str(TINY_MODEL)); load_model(str(TINY_MODEL))"
+        "from videoglamm_hf.loading.models import load_model, load_processor\n"
+        "from videoglamm_hf.toy import TINY_MODEL\n"
+        "load_processor(str(TINY_MODEL)), load_model(str(TINY_MODEL))"
     )
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", load], check=True, stderr=subprocess.DEVNULL)
@@ -109,9 +110,7 @@ def alone(engine: Any, file: Path) -> tuple[float, float, float]:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     page, loading = first_page()
     with tempfile.TemporaryDirectory() as folder:
-        app = start(
-            str(TINY_MODEL), AppSettings(Path(folder)), dtype="float32", say=lambda line: None, wait=False
-        )
+        app = start(str(TINY_MODEL), AppSettings(Path(folder)), dtype="float32", say=lambda line: None, wait=False)
         client = httpx.Client(base_url=app.blocks.local_url, timeout=120)
         client.get("/")
         file = Path(folder) / "examples" / "shapes_28.mp4"

@@ -393,8 +393,25 @@ def test_the_oldest_makes_room(served, tmp_path, clip_file):
         assert "id" in about, about
         names.append(about["name"])
         time.sleep(0.05)
-    left = [one["name"] for one in visitor.client.get("/state").json()["media"]]
+        if number == 0:
+            visitor.ask(about["id"], max_new_tokens=1, sampling={"num_frames": 1})
+            first = tmp_path.glob("*/media/*")
+            assert list(first) and visitor.client.get("/state").json()["questions"]
+    state = visitor.client.get("/state").json()
+    left = [one["name"] for one in state["media"]]
     assert left == names[-len(left) :] and len(left) < 4
+    # Nothing can be shown of a video that is gone.
+    assert state["questions"] == [] and not list(tmp_path.glob("*/questions/*"))
+
+
+def test_a_queue_that_is_full_takes_no_more(served, tmp_path, clip_file):
+    visitor = Visitor(served(tmp_path, settings={"waiting": 1}))
+    media = visitor.upload(clip_file.read_bytes()).json()
+    statuses = []
+    for _ in range(6):
+        body = {"data": [media["id"], "What?", {}], "fn_index": 0, "session_hash": "a" * 16, "event_data": None}
+        statuses.append(visitor.client.post("/gradio_api/queue/join", json=body).status_code)
+    assert statuses[0] == 200 and statuses[-1] == 503
 
 
 def test_twenty_questions_queue_and_finish(url, clip_file):

@@ -21,6 +21,9 @@ async function call(method, path, body, headers = {}) {
   const response = await fetch(path, { method, body, headers, credentials: "same-origin" });
   const found = await response.json().catch(() => ({}));
   if (response.status === 401) location.reload();
+  if (response.status === 503 && path.startsWith("gradio_api")) {
+    throw new Error("Too many questions are waiting at the moment. Try again in a minute.");
+  }
   if (!response.ok) throw new Error(typeof found.detail === "string" ? found.detail : `The server said ${response.status}.`);
   return found;
 }
@@ -54,7 +57,11 @@ async function work(name, data, told) {
   byId("send").disabled = true;
   const { event_id: event } = await call("POST", "gradio_api/queue/join", JSON.stringify(
     { data, fn_index: index, session_hash: hash, event_data: null, trigger_id: null }),
-  { "Content-Type": "application/json" });
+  { "Content-Type": "application/json" }).catch((error) => {
+    byId("cancel").hidden = true;
+    byId("send").disabled = false;
+    throw error;
+  });
   return new Promise((resolve, reject) => {
     const stream = new EventSource(`gradio_api/queue/data?session_hash=${hash}`);
     let last = "", failure = null;

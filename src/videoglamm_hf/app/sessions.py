@@ -7,6 +7,7 @@ them, and never becomes a path.
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -71,11 +72,8 @@ class Session:
     def remove(self, kind: str, name: Any) -> None:
         """Removes a medium with its questions, or a question."""
         folder = self.medium(name) if kind == "media" else self.question(name)
-        if kind == "media":
-            for asked in self.questions():
-                if asked["media"] == folder.name:
-                    shutil.rmtree(self.folder / "questions" / asked["id"], ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        for gone in (*_asked_about(folder), folder):
+            shutil.rmtree(gone, ignore_errors=True)
 
     def _listed(self, kind: str) -> list[dict[str, Any]]:
         found = []
@@ -85,9 +83,11 @@ class Session:
         return sorted(found, key=lambda about: about["made"])
 
     def _found(self, kind: str, name: Any, gone: str) -> Path:
-        if isinstance(name, str) and _ID.fullmatch(name) and (self.folder / kind / name / ABOUT).is_file():
-            return self.folder / kind / name
-        raise InputError(gone)
+        folder = self.folder / kind / name if isinstance(name, str) and _ID.fullmatch(name) else None
+        if folder is None or not (folder / ABOUT).is_file():
+            raise InputError(gone)
+        os.utime(folder)  # what was used longest ago makes room first
+        return folder
 
 
 class Sessions:
@@ -150,12 +150,15 @@ class Sessions:
                 if path.is_dir():
                     entries.append((path.stat().st_mtime, folder_bytes(path), path))
             used = sum(size for _, size, _ in entries)
-            for _, size, path in sorted(entries, key=lambda entry: entry[0]):
+            sizes = {path: size for _, size, path in entries}
+            for _, _, path in sorted(entries, key=lambda entry: entry[0]):
                 if used + needed <= self.settings.disk_bytes:
                     return
                 if not self._busy.get(path.parent.parent.name):
-                    shutil.rmtree(path, ignore_errors=True)
-                    used -= size
+                    gone = [path, *_asked_about(path)]
+                    for folder in gone:
+                        shutil.rmtree(folder, ignore_errors=True)
+                        used -= sizes.pop(folder, 0)
             if used + needed > self.settings.disk_bytes:
                 raise ResourceError("The server has no room left at the moment. Try a smaller file, or again later.")
 
@@ -164,6 +167,13 @@ class Sessions:
         for path in self.settings.folder.iterdir():
             if re.fullmatch("[0-9a-f]{32}", path.name):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _asked_about(medium: Path) -> list[Path]:
+    """Folders of the questions about a medium, which cannot be shown without it."""
+    session = Session(medium.parent.parent)
+    about = [one for one in session.questions() if one["media"] == medium.name]
+    return [session.folder / "questions" / one["id"] for one in about]
 
 
 def folder_bytes(folder: Path) -> int:

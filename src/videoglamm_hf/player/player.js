@@ -49,7 +49,7 @@ class VideoGlammPlayer {
     this.canvas.width = answer.width;
     this.canvas.height = answer.height;
     // As wide as there is room, without a margin inside, so that places on it are places in the frame.
-    this.canvas.style.width = `min(100%, ${(60 * answer.width) / answer.height}vh)`;
+    this.canvas.style.width = this.line.style.width = `min(100%, ${(60 * answer.width) / answer.height}vh)`;
     this.writeWords();
     this.words.setAttribute("aria-busy", "false");
     this.writeObjects();
