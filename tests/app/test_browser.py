@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("gradio", reason="the app's extra is not installed: pip install 'videoglamm-hf[app]'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: the extra `browser`")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 

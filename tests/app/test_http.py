@@ -17,6 +17,8 @@ from tests.bad_input.test_bad_media import BAD_SOURCES
 from videoglamm_hf.cli.answer_file import answer_masks, answer_problems
 from videoglamm_hf.exchange import import_data
 
+pytest.importorskip("gradio", reason="the app's extra is not installed: pip install 'videoglamm-hf[app]'")
+
 
 @pytest.fixture(scope="module")
 def asked(url, clip_file):
