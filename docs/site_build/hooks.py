@@ -24,6 +24,8 @@ from mkdocs.utils import get_relative_url
 
 import notebooks
 
+_SHIM = "https://unpkg.com/iframe-worker/shim"
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made of docstrings, of the command line's parser, and of files outside docs/."""
@@ -42,7 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Adds to the navigation what cannot be listed: the pages of the reference, and that of the app if there is one."""
+    """Adds to the navigation what cannot be listed: the pages of the reference, and that of the app, if any."""
     reference = next(part["Reference"] for part in config.nav if "Reference" in part)
     rooms = sorted(reference_pages.pages())
     if (drawing.DOCS / "app.md").is_file():
@@ -64,8 +66,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Searching from a disk takes a script, which the theme would load from elsewhere."""
-    script = get_relative_url("assets/javascripts/iframe-worker.js", page.url)
-    return output.replace("https://unpkg.com/iframe-worker/shim", script)
+    return output.replace(_SHIM, get_relative_url("assets/javascripts/iframe-worker.js", page.url))
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same of the page that says that there is none: it may be shown in any folder."""
+    return output.replace(_SHIM, "/assets/javascripts/iframe-worker.js")
 
 
 def _made(what: str, part: str | None) -> str:
