@@ -48,7 +48,7 @@ def _names(action: argparse.Action) -> str:
     if not action.option_strings:
         return f"`{_metavar(action).strip()}`"
     names = ", ".join(f"`{name}`" for name in action.option_strings)
-    value = "" if action.nargs == 0 else f" `{_metavar(action)}`"
+    value = "" if action.nargs == 0 or action.choices else f" `{_metavar(action)}`"
     return names + value + (" (needed)" if action.required else "")
 
 

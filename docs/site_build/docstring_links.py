@@ -5,11 +5,21 @@ from typing import Any
 
 from griffe import Extension, Object
 
+# `rank, alpha: ...` with the lines that belong to it.
+_SEVERAL = re.compile(r"^( +)(\w+(?:, \w+)+)((?: \([^)]*\))?: .*(?:\n\1 +.*)*)", re.MULTILINE)
+
 
 class DocstringLinks(Extension):
-    """Takes the brackets from around [`Name`], which is no link here; an example becomes a section with code."""
+    """Takes the brackets from around [`Name`], which is no link here; an example becomes a section with code, and what is
+    said of several arguments is said of each."""
 
     def on_instance(self, *, obj: Object, **_: Any) -> None:
         if obj.docstring is not None:
             text = re.sub(r"\[(`[^`\]]+`)\](?![\[(])", r"\1", obj.docstring.value)
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
+            text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
+            obj.docstring.value = _SEVERAL.sub(_one_by_one, text)
+
+
+def _one_by_one(several: re.Match[str]) -> str:
+    indent, names, rest = several.groups()
+    return "\n".join(f"{indent}{name}{rest}" for name in names.split(", "))

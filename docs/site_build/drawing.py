@@ -22,6 +22,8 @@ _SETTINGS = {
     "htmlLabels": False,
     "theme": "neutral",
     "fontFamily": "system-ui, sans-serif",
+    # What is on an arrow is broken at 200 pixels, whatever its size.
+    "themeVariables": {"fontSize": "11px"},
     "flowchart": {
         "htmlLabels": False,
         "useMaxWidth": False,

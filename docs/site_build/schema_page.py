@@ -22,7 +22,9 @@ def _fields(schema: dict[str, Any], before: str) -> Iterator[tuple[str, str, str
     for name, field in schema.get("properties", {}).items():
         path = f"{before}{name}"
         optional = "" if name in needed or name == "settings" else " May be missing."
-        yield path, _kind(field), (field.get("description", "") + optional).strip()
+        # Markup of answers is text here.
+        meaning = field.get("description", "").replace("<", "&lt;").replace("|", "\\|")
+        yield path, _kind(field), (meaning + optional).strip()
         inner = field.get("items", field)
         if inner.get("type") == "object":
             yield from _fields(inner, path + ("[]." if field is not inner else "."))
