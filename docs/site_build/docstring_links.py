@@ -10,7 +10,7 @@ _SEVERAL = re.compile(r"^( +)(\w+(?:, \w+)+)((?: \([^)]*\))?: .*(?:\n\1 +.*)*)",
 
 
 class DocstringLinks(Extension):
-    """Takes the brackets from around [`Name`], which is no link here; an example becomes a section with code, and what is
+    """Takes the brackets from around [`Name`], no link here; an example becomes a section with code, and what is
     said of several arguments is said of each."""
 
     def on_instance(self, *, obj: Object, **_: Any) -> None:
