@@ -15,7 +15,9 @@ class DocstringLinks(Extension):
 
     def on_instance(self, *, obj: Object, **_: Any) -> None:
         if obj.docstring is not None:
-            text = re.sub(r"\[(`[^`\]]+`)\](?![\[(])", r"\1", obj.docstring.value)
+            # `[Name](package.Name)` leads to the entry of that name.
+            text = re.sub(r"\]\((videoglamm_hf[\w.]*)\)", r"][\1]", obj.docstring.value)
+            text = re.sub(r"\[(`[^`\]]+`)\](?![\[(])", r"\1", text)
             text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
             obj.docstring.value = _SEVERAL.sub(_one_by_one, text)
 
