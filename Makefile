@@ -90,4 +90,4 @@ style: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest demo_output evaluate_output site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest demo_output evaluate_output site .cache .pytest_cache .ruff_cache .hypothesis

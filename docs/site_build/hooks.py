@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,8 @@ def _gallery() -> Path:
         told.update(source.read_bytes())
     folder = repository_files.ROOT / ".cache" / f"gallery-{told.hexdigest()[:16]}"
     if not (folder / "gallery.json").is_file():
+        for former in folder.parent.glob("gallery-*"):
+            shutil.rmtree(former)
         # In a process of its own: building needs no torch otherwise.
         subprocess.run([sys.executable, str(script), str(folder)], check=True)
     return folder
