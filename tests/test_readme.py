@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -28,10 +29,11 @@ ELSEWHERE = {
     "make_data.md": ["tests/making/test_commands.py"],
     "own_data.md": ["tests/exchange/test_document.py", "tests/calibration/test_document.py"],
     "own_footage.md": ["tests/test_own_footage.py"],
-    "app.md": ["tests/app"],
 }
 # Pages that say that they go on from another.
-GO_ON_FROM = dict.fromkeys(("batch.md", "long_video.md", "correct.md", "compile_and_export.md", "tune.md"), "ask.md")
+GO_ON_FROM = dict.fromkeys(
+    ("app.md", "batch.md", "long_video.md", "correct.md", "compile_and_export.md", "tune.md"), "ask.md"
+)
 # What is not here, and what stands in for it.
 IN_PLACE_OF: dict[str, dict[str, str]] = {
     "push.md": {'"someone/my-videoglamm"': '"videoglamm-hf/"'},
@@ -88,7 +90,9 @@ def run_command(command: str, folder: Path) -> int:
         arguments += ["--config", str(TINY_CONFIG)]
     elif arguments[0] == "segment":
         arguments += ["--max-new-tokens", "4"]
-    return cli.main(arguments)
+    # It would serve for ever; tests/app starts it.
+    with mock.patch("videoglamm_hf.cli.app.start"):
+        return cli.main(arguments)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,10 @@ def test_a_page_runs_from_top_to_bottom(page, as_in_the_documents, namespace_for
     if page == "ask.md":
         assert namespace["answer"].masks.shape[1:] == (3, 72, 96)
         left_by.setdefault(page, namespace)
+    if page == "start.md":
+        told = re.findall(r"^\| `([\w.]+)` \|", PAGES[page].read_text(), re.MULTILINE)
+        written = {path.name for path in Path("described").iterdir() if not path.name.startswith(".")}
+        assert set(told) == written
     if page == "serve.md":
         namespace["server"].shutdown()
         assert namespace["answer"].keys() >= {"text", "masks", "phrases"}

@@ -7,6 +7,7 @@ from griffe import Extension, Object
 
 # `rank, alpha: ...` with the lines that belong to it.
 _SEVERAL = re.compile(r"^( +)(\w+(?:, \w+)+)((?: \([^)]*\))?: .*(?:\n\1 +.*)*)", re.MULTILINE)
+_LONG = 120
 
 
 class DocstringLinks(Extension):
@@ -24,4 +25,7 @@ class DocstringLinks(Extension):
 
 def _one_by_one(several: re.Match[str]) -> str:
     indent, names, rest = several.groups()
-    return "\n".join(f"{indent}{name}{rest}" for name in names.split(", "))
+    first, *others = names.split(", ")
+    # What is short is said again.
+    again = rest if len(rest) < _LONG else f": See `{first}`."
+    return "\n".join([f"{indent}{first}{rest}", *(f"{indent}{name}{again}" for name in others)])

@@ -45,11 +45,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Adds to the navigation what cannot be listed: the pages of the reference, and that of the app, if any."""
+    """Adds to the navigation what cannot be listed: the pages of the reference."""
     reference = next(part["Reference"] for part in config.nav if "Reference" in part)
     rooms = sorted(reference_pages.pages())
-    if (drawing.DOCS / "app.md").is_file():
-        next(part["Start"] for part in config.nav if "Start" in part).append("app.md")
     reference.insert(1, {"Packages": [page for page in rooms if page != "reference/index.md"]})
     return config
 
