@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: demo evaluate environments test test-slow test-oldest test-newest parity fuzz bench gpu quality style clean
+.PHONY: demo evaluate environments test test-slow test-oldest test-newest parity fuzz bench gpu docs quality style clean
 
 # The stamp is newer than the pins it was made from, so a change of pins installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -77,6 +77,10 @@ bench: $(VENV)/.installed
 gpu: $(VENV)/.installed
 	$(PY) benchmarks/gpu.py $(if $(HALF),--half $(HALF))
 
+# The documentation: open site/index.html. A warning ends it. (The variable: its theme prints a notice otherwise.)
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(ONE_THREAD) $(PY) -m mkdocs build --strict
+
 quality: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -86,4 +90,4 @@ style: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest demo_output evaluate_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest demo_output evaluate_output site .cache .pytest_cache .ruff_cache .hypothesis

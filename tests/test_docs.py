@@ -20,6 +20,26 @@ def test_the_code_map_names_every_room_and_every_file_that_travels():
     assert sorted(named) == sorted(flat | {f"{room}/" for room in rooms})
 
 
+def test_the_site_build_is_described():
+    """Every file of it, and no other."""
+    section = CONTRIBUTING.partition("## Documentation")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?:`\w+\.py`(?:, )?)+) \|", section, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+\.py)`", row)]
+    assert sorted(named) == sorted(path.name for path in (ROOT / "docs" / "site_build").glob("*.py"))
+
+
+def test_versions_are_the_same_everywhere():
+    (version,) = re.findall(r'^__version__ = "(.*)"$', (PACKAGE / "__init__.py").read_text(), re.MULTILINE)
+    assert f'\nversion = "{version}"\n' in (ROOT / "pyproject.toml").read_text()
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_changelog_keeps_its_form():
+    titles = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert titles[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", title) for title in titles[1:])
+
+
 DRAWN = re.findall(r'\["([\w.]+)[^"]*<br>([\w.]+\.py)"\]', ARCHITECTURE)
 
 

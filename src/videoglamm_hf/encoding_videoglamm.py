@@ -42,8 +42,9 @@ class VideoEncodingMixin:
         Runs everything that does not depend on the question, once: `(video,) = model.encode_videos(**inputs)`.
 
         Args:
-            input_ids, pixel_values, pixel_values_videos, temporal_pixel_values_videos, grounding_frames,
-            original_sizes, frame_timestamps, kwargs: What [`VideoGlammProcessor`] returned.
+            input_ids, pixel_values, pixel_values_videos, temporal_pixel_values_videos: What
+                [`VideoGlammProcessor`] returned.
+            grounding_frames, original_sizes, frame_timestamps, kwargs: The same.
             keep_frames: Also run the pixel decoder's image encoder and keep its features of every frame (at 1024
                 pixels 16.8 MB a frame in float32); otherwise masks are still decoded from `grounding_frames`.
             keep_patches: Also keep the towers' own output, which training takes.
