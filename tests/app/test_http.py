@@ -67,6 +67,17 @@ def test_a_second_question_keeps_the_encoded_video(asked, url, monkeypatch):
     assert calls
 
 
+def test_what_the_model_has_seen_is_let_go_in_time(served, tmp_path, clip_file):
+    visitor = Visitor(served(tmp_path, settings={"feature_bytes": 1}))
+    first, second = (visitor.upload(clip_file.read_bytes()).json() for _ in range(2))
+    given = visitor.ask(first["id"], sampling={"num_frames": 3})
+    step = {"step": "correct", "corrections": [{"object": 0, "frame": 0, "points": [[60, 90]], "labels": [1]}]}
+    corrected = visitor.last("correct", [given["question"]["id"], "step", step])
+    visitor.ask(second["id"], sampling={"num_frames": 3})
+    assert visitor.last("correct", [given["question"]["id"], "undo", {}])["answer"] == given["answer"]
+    assert visitor.last("correct", [given["question"]["id"], "redo", {}])["answer"] == corrected["answer"]
+
+
 def test_corrections_go_back_and_forward_and_outlive_a_restart(served, tmp_path, clip_file):
     visitor = Visitor(served(tmp_path))
     about = visitor.upload(clip_file.read_bytes()).json()

@@ -33,9 +33,9 @@ from .sessions import ABOUT, Session, now, read_json, write_json
 from .settings import AppSettings
 
 Event = dict[str, Any]
+_Key = tuple[str, str]  # of a medium and its frames
 logger = logging.getLogger(__name__)
-# Videos whose features stay in memory: 16 frames of the published model are 300 MB.
-_VIDEOS_KEPT = 4
+# Answers whose corrections stay in memory.
 _SESSIONS_KEPT = 8
 # Seconds without an event after which the listener is asked whether it is still there.
 _PULSE = 0.2
@@ -75,8 +75,8 @@ class Engine:
         small = model_name == str(TINY_MODEL)
         self.shown_name = "the small model, which knows coloured shapes" if small else Path(model_name).name
         self._turn = threading.Lock()
-        self._videos: OrderedDict[tuple[str, str], EncodedVideo] = OrderedDict()
-        self._edited: OrderedDict[str, tuple[TrackingSession, _Relay]] = OrderedDict()
+        self._videos: OrderedDict[_Key, EncodedVideo] = OrderedDict()
+        self._edited: OrderedDict[str, tuple[TrackingSession, _Relay, _Key]] = OrderedDict()
 
     # Asking
 
@@ -163,7 +163,7 @@ class Engine:
             raise InputError(f"The question has {len(text)} characters; at most {self.settings.most_words} are taken.")
         return " ".join(text.split())
 
-    def _inputs(self, medium: dict, clip: Any, text: str, key: tuple[str, str]) -> tuple[Any, EncodedVideo]:
+    def _inputs(self, medium: dict, clip: Any, text: str, key: _Key) -> tuple[Any, EncodedVideo]:
         """Inputs of a question, and what the model has seen of the medium, which is kept for the next one."""
         kind = "image" if medium["kind"] == "picture" else "video"
         shown = clip.frames([0])[0] if kind == "image" else clip
@@ -176,8 +176,10 @@ class Engine:
         if video is None:
             (video,) = self.model.encode_videos(**inputs)
         self._videos[key] = video
-        while len(self._videos) > _VIDEOS_KEPT:
-            self._videos.popitem(last=False)
+        while len(self._videos) > 1 and sum(map(_bytes, self._videos.values())) > self.settings.feature_bytes:
+            gone, _ = self._videos.popitem(last=False)
+            # Their corrections hold the same features.
+            self._edited = OrderedDict((name, own) for name, own in self._edited.items() if own[2] != gone)
         return inputs, video
 
     # Correcting
@@ -210,33 +212,39 @@ class Engine:
             )
             try:
                 steps.take(edited, action, step)
+                frames = read_json(session.medium(about["media"]) / "frames" / about["frames"] / ABOUT)
+                numbers = [one.number for one in edited.objects]
+                whole = self._keep(place, edited.answer, about, frames, numbers)
+                save_corrected(place, edited.answer)
+                steps.save(place)
+            except InputError:
+                raise  # nothing has changed
+            except BaseException:
+                # What is on disk counts, and is taken from there the next time.
+                self._edited.pop(place.name, None)
+                raise
             finally:
                 relay.listener = None
-            answer = edited.answer
-        frames = read_json(session.medium(about["media"]) / "frames" / about["frames"] / ABOUT)
-        whole = self._keep(place, answer, about, frames, numbers=[one.number for one in edited.objects])
-        save_corrected(place, answer)
-        steps.save(place)
         tell({"event": "answer", "question": about, "answer": whole, "steps": steps.state()})
 
     def _corrigible(self, session: Session, place: Path, about: dict[str, Any]) -> tuple[TrackingSession, _Relay]:
         """An answer as it can be corrected; after a restart its steps are taken again."""
-        found = self._edited.pop(place.name, None)
+        found, key = self._edited.pop(place.name, None), (about["media"], about["frames"])
         if found is None:
             folder = session.medium(about["media"])
             medium = read_json(folder / ABOUT)
             with opened(folder, about["sampling"], self.processor, self.settings) as clip:
-                _, video = self._inputs(medium, clip, about["text"], (about["media"], about["frames"]))
+                _, video = self._inputs(medium, clip, about["text"], key)
             (output, answer), relay = load_state(place), _Relay()
             edited = self.model.edit(
                 output, answer=answer, encoded_videos=[video], mask_mode=about["mode"], mask_callback=relay
             )
             steps_of(place).replay(edited)
-            found = edited, relay
+            found = edited, relay, key
         self._edited[place.name] = found
         while len(self._edited) > _SESSIONS_KEPT:
             self._edited.popitem(last=False)
-        return found
+        return found[:2]
 
     # Keeping
 
@@ -283,6 +291,14 @@ def _masks(frame: FrameMasks) -> list[dict[str, Any]]:
         {"index": index, "mask": shown_mask(encode_rle(mask)), "score": round(score, 3)}
         for index, (mask, score) in enumerate(rows)
     ]
+
+
+def _bytes(video: EncodedVideo) -> int:
+    """How much memory an encoded video takes."""
+    tensors = [video.visual_tokens, *video.patches.values()]
+    if video.frame_features is not None:
+        tensors += [video.frame_features.embedding, *video.frame_features.high_resolution]
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def _urls(media: str, key: str, count: int) -> list[str]:

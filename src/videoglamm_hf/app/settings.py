@@ -18,6 +18,8 @@ class AppSettings:
         answer_seconds: Longest time one answer may take.
         waiting: Most questions waiting at once.
         disk_bytes: Room of all sessions together; when it is used up, what was used longest ago goes.
+        feature_bytes: Memory for what the model has seen of videos, so that further questions need not look again; 16
+            frames of the published model take 300 MB.
         keep: Whether sessions outlive the server.
     """
 
@@ -30,4 +32,5 @@ class AppSettings:
     answer_seconds: float = 600.0
     waiting: int = 50
     disk_bytes: int = 5 * 2**30
+    feature_bytes: int = 4 * 2**30
     keep: bool = True
