@@ -7,6 +7,7 @@ state is whole and never changes, so that a step back is the state before.
 Shapes: N objects, T frames, H x W size of the video, s side of low-resolution masks, C channels of a prompt embedding.
 """
 
+import copy
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -133,8 +134,8 @@ class TrackingSession:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """The steps that led here, as they were given; [`replay`] takes them again."""
-        return [dict(step) for step in self._state.log]
+        """The steps that led here, as plain JSON (masks as run lengths); [`replay`] takes them again."""
+        return copy.deepcopy(list(self._state.log))
 
     # What a person says of an object
 
@@ -166,7 +167,7 @@ class TrackingSession:
         self.correct([{"object": object, "frame": frame, "box": box}], propagate=propagate)
 
     def brush(self, object: int, frame: int, mask: Any, *, propagate: bool = True) -> None:
-        """Gives an object's mask `[H, W]` in a frame."""
+        """Gives an object's mask in a frame: `[H, W]`, or run lengths as `answer.json` and samples have them."""
         self.correct([{"object": object, "frame": frame, "mask": mask}], propagate=propagate)
 
     def absent(self, object: int, frame: int, *, propagate: bool = True) -> None:
@@ -185,10 +186,9 @@ class TrackingSession:
         """
         said: dict[int, dict[int, RegionPrompt]] = {}
         told: dict[tuple[int, int], RegionPrompt] = {}
-        corrections = [_correction(one) for one in _listed(corrections, "corrections")]
-        for one in corrections:
+        steps = []
+        for one in map(_correction, _listed(corrections, "corrections")):
             number, frame = self._object(one.get("object")).number, self._frame(one.get("frame"))
-            one |= {"object": number, "frame": frame}
             own = said.setdefault(number, dict(self._object(number).corrections))
             given = {name: value for name, value in one.items() if name not in ("object", "frame")}
             prompt = region_prompt(self.size, f"frame {frame} of object {number}", **given)
@@ -198,8 +198,9 @@ class TrackingSession:
                 )
             told[number, frame] = prompt
             own[frame] = own[frame].with_more(prompt) if frame in own else prompt
+            steps.append({"object": number, "frame": frame, **prompt.plain()})
         changed = [self._object(number).with_corrections(own) for number, own in said.items()]
-        log = {"step": "correct", "corrections": corrections, "propagate": propagate}
+        log = {"step": "correct", "corrections": steps, "propagate": bool(propagate)}
         self._step(self._decided(changed, propagate), log)
 
     def forget(self, object: int, frame: int) -> None:
@@ -241,11 +242,9 @@ class TrackingSession:
         number = self._state.next_number
         prompt = region_prompt(self.size, f"frame {frame} of the new object", points, labels, box, mask)
         new = self._new(number, label, {frame: prompt})
-        given = {"points": points, "labels": labels, "box": box, "mask": mask}
-        log = {"step": "add", "frame": frame, "label": label, "propagate": propagate}
-        self._step(
-            self._decided([new], propagate), log | {k: v for k, v in given.items() if v is not None}, number + 1
-        )
+        named = None if label is None else new.label
+        log = {"step": "add", "frame": frame, "label": named, "propagate": bool(propagate), **prompt.plain()}
+        self._step(self._decided([new], propagate), log, number + 1)
         return number
 
     def remove(self, object: int) -> None:
@@ -291,9 +290,9 @@ class TrackingSession:
         (part,) = self._decided([self._new(number, label, {frame: prompt})], True).values()
         left = PackedMasks(whole.track.masks.bits & ~part.track.masks.bits, self.size)
         rest = whole.with_masks(left)
-        given = {"points": points, "labels": labels, "box": box, "mask": mask}
-        log = {"step": "split", "object": object, "frame": frame, "label": label}
-        self._step({object: rest, number: part}, log | {k: v for k, v in given.items() if v is not None}, number + 1)
+        named = None if label is None else part.label
+        log = {"step": "split", "object": object, "frame": frame, "label": named, **prompt.plain()}
+        self._step({object: rest, number: part}, log, number + 1)
         return number
 
     def link(self, phrase: int, object: int | None) -> None:
@@ -315,7 +314,7 @@ class TrackingSession:
         """Gives an object another label."""
         object = self._object(object).number
         named = replace(self._object(object), label=_checked_label(label, f"object {object}"))
-        self._step({object: named}, {"step": "rename", "object": object, "label": label})
+        self._step({object: named}, {"step": "rename", "object": object, "label": named.label})
 
     # Back and forth
 
