@@ -75,7 +75,7 @@ def test_masks_beyond_the_end_of_the_video_are_refused(tmp_path, format, kind):
     media = write_pictures(whole) if kind == "pictures" else write_video(whole.with_suffix(".mp4"))
     cut = write_pictures(short, count=6) if kind == "pictures" else write_video(short.with_suffix(".mp4"), count=6)
     export_data(write_data(tmp_path / "data", [made("clip", media)]), tmp_path / "out", format=format)
-    with pytest.raises(InputError, match="clip.*(frame 8|'00008'|stop_frame: is 8)"):
+    with pytest.raises(InputError, match=r"clip.*(frame 8|'00008'|stop_frame: is 8)"):
         import_data(tmp_path / "out", tmp_path / "back", format=READ_AS[format], video=cut)
     assert not (tmp_path / "back").exists()
 

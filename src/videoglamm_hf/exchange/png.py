@@ -229,9 +229,9 @@ def _refuse_smoothed(values: np.ndarray, path: Path) -> None:
         return
     raise InputError(
         f"{path}: has {len(values)} values of grey, {', '.join(map(str, white[:4]))} among them: masks that were "
-        "smoothed, scaled or saved as JPEG look like this, and every value would be an object. Save them again without "
-        f"smoothing, as PNG; or make each file black and white first, in Python with Pillow: {_THRESHOLD}; if these "
-        "are numbers of objects, save them with a palette or 16 bits"
+        "smoothed, scaled or saved as JPEG look like this, and every value would be an object. Save them again "
+        f"without smoothing, as PNG; or make each file black and white first, in Python with Pillow: {_THRESHOLD}; if "
+        "these are numbers of objects, save them with a palette or 16 bits"
     )
 
 

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..limits import lift, limit
 
 MAX_XML_BYTES = limit("VIDEOGLAMM_MAX_XML_BYTES", 2**30)
-# An archive that unpacks to more than this many times its size was made to fill disks; annotations come to a tenth of that.
+# An archive that unpacks to more than this many times its size was made to fill disks; annotations come to a tenth.
 _LARGEST_RATIO = 500
 
 
@@ -72,8 +72,8 @@ def _without_xml(path: Path, archive: zipfile.ZipFile) -> str:
 def _check_bytes(size: int, what: str) -> None:
     if size > MAX_XML_BYTES:
         raise InputError(
-            f"{what}: is {size} bytes of XML, and the most is {MAX_XML_BYTES}; export fewer videos at once, or, if you "
-            f"trust it, {lift('VIDEOGLAMM_MAX_XML_BYTES')}"
+            f"{what}: is {size} bytes of XML, and the most is {MAX_XML_BYTES}; export fewer videos at once, or, if "
+            f"you trust it, {lift('VIDEOGLAMM_MAX_XML_BYTES')}"
         )
 
 
