@@ -11,9 +11,10 @@ from transformers import AutoModel, AutoProcessor
 from videoglamm_hf import InputError, ResourceError
 from videoglamm_hf.cli import main
 from videoglamm_hf.cli.tune import table
-from videoglamm_hf.data import JsonlDataset
+from videoglamm_hf.data import JsonlDataset, VideoGlammDataCollator
 from videoglamm_hf.data.rle import encode_rle
 from videoglamm_hf.evaluation.comparison import Difference
+from videoglamm_hf.loading.models import load_config
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
@@ -167,13 +168,46 @@ def test_errors_of_corrections_are_told_before_anything(data, tmp_path):
 def test_what_fits_is_chosen(model):
     device = torch.device("cpu")
     roomy = fit(model.config, device, 2**40, "paper")
-    assert (roomy.quantization, roomy.dtype, roomy.batch_size) == ("none", torch.float32, 4)
+    assert (roomy.quantization, roomy.dtype, roomy.batch_size, roomy.frames) == ("none", torch.float32, 4, 5)
+    assert "masks of 1 to 5 frames of each: about" in str(roomy)
     tighter = fit(model.config, device, int(roomy.needed / 0.85) - 1, "paper")
     assert tighter.needed < roomy.needed and tighter.batch_size * tighter.accumulate >= 3
     assert fit(model.config, torch.device("cuda"), 2**40, "paper").dtype == torch.bfloat16
     assert fit(model.config, device, 2**40, "lora", "nf4").quantization == "nf4"
     with pytest.raises(ResourceError, match=r"Training takes about .* GiB, and cpu has"):
         fit(model.config, device, 2**20, "paper")
+
+
+@pytest.mark.parametrize("mode", ["framewise", "video"])
+def test_fewer_frames_where_more_do_not_fit(mode):
+    config, device = load_config(str(TINY_MODEL)), torch.device("cpu")
+    config.mask_training_mode, config.mask_padding_slots = mode, 0
+    few, many = (fit(config, device, 2**40, "paper", "none", frames) for frames in (1, 7))
+    assert (few.frames, many.frames) == (1, 7) and few.needed < many.needed
+    assert "masks of 1 frame of each" in str(few)
+    tight, enough = (fit(config, device, mib * 2**20, "paper", "none") for mib in (31, 60))
+    assert 1 <= tight.frames < enough.frames == 5 and (tight.batch_size, tight.accumulate) == (1, 4)
+    assert tight.needed <= 0.85 * tight.free
+    with pytest.raises(ResourceError, match="or --quantization nf4 and fewer --frames"):
+        fit(config, device, 2**20, "paper", "none", 7)
+
+
+def test_the_frames_of_the_plan_are_learned(data, tmp_path, monkeypatch):
+    drawn = []
+    collate = VideoGlammDataCollator.__call__
+
+    def seen(self, samples):
+        batch = collate(self, samples)
+        drawn.append((self.num_mask_frames, max(len(frames) for frames in batch["grounding_frames"])))
+        return batch
+
+    monkeypatch.setattr(VideoGlammDataCollator, "__call__", seen)
+    options = TuneOptions(max_steps=3, max_new_tokens=4, frames=2)
+    assert tune(data, str(TINY_MODEL), tmp_path / "run", options, device="cpu").plan.frames == 2
+    training = [most for bounds, most in drawn if bounds == (1, 2)]
+    assert training and max(training) == 2
+    with pytest.raises(InputError, match="another frames; give another --output"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(max_steps=3, max_new_tokens=4), device="cpu")
 
 
 def test_corrections_become_samples(model, ask, tmp_path):
@@ -209,6 +243,7 @@ def test_corrections_become_samples(model, ask, tmp_path):
         ({"max_steps": 0}, "max_steps is 0"),
         ({"quantization": "8bit"}, "must be auto, none or nf4"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),
+        ({"frames": 0}, "frames is 0"),
     ],
 )
 def test_options_that_cannot_be_used(options, message):

@@ -459,8 +459,8 @@ def calibrate(parser: ArgumentParser) -> None:
 def tune(parser: ArgumentParser) -> None:
     """Tunes a model on your own data and measures it before and after.
 
-    It checks the data, holds some videos out, chooses LoRA or QLoRA and a batch that fit the machine, ends when it
-    gets no better, and keeps the best.
+    It checks the data, holds some videos out, chooses LoRA or QLoRA, a batch and how many frames, so that they fit the
+    machine, ends when it gets no better, and keeps the best.
 
     A page compares before and after on the videos held out. The same command again goes on where the last one was
     ended.
@@ -500,6 +500,12 @@ def tune(parser: ArgumentParser) -> None:
         help="nf4 is QLoRA, none LoRA (default: auto, LoRA where it fits)",
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="samples of a step (default: what fits, 4 in all)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="most frames of a sample whose masks are learned at once (default: what fits, 5 at most)",
+    )
     parser.add_argument(
         "--max-new-tokens",
         type=int,

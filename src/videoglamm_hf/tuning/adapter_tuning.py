@@ -48,6 +48,8 @@ class TuneOptions:
         max_steps: In place of epochs.
         quantization: `"none"`, `"nf4"`, or `"auto"` for what fits.
         batch_size: Samples of a step; None for what fits.
+        frames: Most frames of a sample whose masks are learned at once (how many and which is drawn anew every time);
+            None for what fits, 5 at most, as in the paper.
         max_new_tokens: Longest answer when it is measured.
         seed: Of the split, the order of samples, and the new weights.
         report_to: Where Trainer writes its numbers: `"tensorboard"`, `"trackio"`, ..., `"none"`.
@@ -64,6 +66,7 @@ class TuneOptions:
     max_steps: int = -1
     quantization: str = "auto"
     batch_size: int | None = None
+    frames: int | None = None
     max_new_tokens: int = 128
     seed: int = 0
     report_to: str = "none"
@@ -71,8 +74,9 @@ class TuneOptions:
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "max_new_tokens"):
             check_whole_number(name, getattr(self, name), 1, "it must be a whole number of at least 1")
-        if self.batch_size is not None:
-            check_whole_number("batch_size", self.batch_size, 1, "it must be a whole number of at least 1")
+        for name in ("batch_size", "frames"):
+            if getattr(self, name) is not None:
+                check_whole_number(name, getattr(self, name), 1, "it must be a whole number of at least 1")
         if self.max_steps != -1:
             check_whole_number("max_steps", self.max_steps, 1, "it must be a whole number of at least 1")
         if self.quantization not in ("auto", "none", "nf4"):
@@ -146,7 +150,8 @@ def tune(
         _refuse_errors(check_data(path, processor=processor), path)
     parts = read_parts(Path(data), options.seed, files)
     device = device or best_device()
-    plan = fit(config, torch.device(device), free_bytes(device), options.recipe, options.quantization)
+    free = free_bytes(device)
+    plan = fit(config, torch.device(device), free, options.recipe, options.quantization, options.frames)
     _start(folder, {"data": str(data), "model": model, "samples": parts.digest, **asdict(options)})
     train, validation = parts.write(folder)
     held = f"{len(parts.validation)} of them held out"
@@ -230,7 +235,7 @@ def _train(
     trainer = _Trainer(
         tuned,
         arguments,
-        data_collator=VideoGlammDataCollator(processor, seed=options.seed),
+        data_collator=VideoGlammDataCollator(processor, (1, plan.frames), seed=options.seed),
         train_dataset=samples,
         eval_dataset=JsonlDataset(validation),
         processing_class=processor,
