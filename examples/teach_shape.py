@@ -109,9 +109,10 @@ def write_data(folder: Path, clips: int, rehearsed: int, repeated: int) -> None:
     """Both parts, a fifth of the clips with crosses and a twelfth of the old ones held out."""
     new, held = write_clips(folder / "new", clips, "train", seed=3), max(1, clips // 5)
     parts = {"train": new[held:] * repeated, "validation": new[:held]}
-    for name, kind, count in (("old", None, rehearsed), ("absent", "absent", rehearsed // 2)):
+    # Seeds of their own, or clips about what is absent would be among those of all kinds.
+    for name, kind, count, seed in (("old", None, rehearsed, 4), ("absent", "absent", rehearsed // 2, 5)):
         aside = -(-count // 12)
-        own = write_old(folder / name, count + aside, seed=4, kind=kind)
+        own = write_old(folder / name, count + aside, seed=seed, kind=kind)
         parts["train"] += own[aside:]
         parts["validation"] += own[:aside]
     for part, samples in parts.items():

@@ -72,6 +72,7 @@ class TrackingSession:
         phrases = () if answer is None else tuple((phrase, phrase.object_index) for phrase in answer.phrases)
         self._states = [_State(tuple(objects), phrases, len(objects))]
         self._at = 0
+        self._given = {one.number: one.track for one in objects}
 
     def __repr__(self) -> str:
         named = ", ".join(f"{one.number}: {one.label}" for one in self.objects)
@@ -116,7 +117,11 @@ class TrackingSession:
 
     @property
     def answer(self) -> GroundedAnswer:
-        """The answer with the masks as they are now. Without the words of an answer, its text names the objects."""
+        """The answer with the masks as they are now. Without the words of an answer, its text names the objects.
+
+        How sure the model is was learned of its own masks: once one of them was changed or an object added, the answer
+        has no `probabilities`, and no `presence_probability` once they are others than those of the answer.
+        """
         state, place = self._state, {one.number: i for i, one in enumerate(self.objects)}
         if self._source is not None:
             text, raw, reason = self._source.text, self._source.raw_text, self._source.finish_reason
@@ -129,8 +134,25 @@ class TrackingSession:
                 text = f"{text} {one.label}".strip()
                 phrases.append(Phrase(one.label, len(text) - len(one.label), len(text), i))
         return GroundedAnswer(
-            text, raw, phrases, self.masks, self.object_scores, list(self.timestamps), self.iou_scores, reason
+            text,
+            raw,
+            phrases,
+            self.masks,
+            self.object_scores,
+            list(self.timestamps),
+            self.iou_scores,
+            reason,
+            *self._how_sure(),
         )
+
+    def _how_sure(self) -> tuple[torch.Tensor | None, float | None]:
+        """Probabilities of the answer that is corrected, of objects that nobody touched."""
+        known = None if self._source is None else self._source.probabilities
+        if known is None or any(one.track is not self._given.get(one.number) for one in self.objects):
+            return None, None
+        numbers = [one.number for one in self.objects]
+        whole = len(numbers) == len(self._given)
+        return known[numbers], self._source.presence_probability if whole else None
 
     @property
     def log(self) -> list[dict[str, Any]]:

@@ -243,6 +243,34 @@ def test_an_answer_alone_can_be_corrected(model, asked):
     assert not session.masks[0, 4].any() and session.masks[0, 2].any()
 
 
+def test_what_was_corrected_is_not_said_to_be_sure(model, processor, asked):
+    _, output, encoded = asked
+    (answer,) = processor.post_process_grounded_generation(output)
+    answer.probabilities, answer.presence_probability = torch.tensor([0.9, 0.4]), 0.8
+
+    def sure(session):
+        found = session.answer.probabilities
+        return None if found is None else found.tolist(), session.answer.presence_probability
+
+    def opened():
+        return model.edit(output, answer=answer, encoded_videos=[encoded])
+
+    session = opened()
+    untouched = pytest.approx([0.9, 0.4]), 0.8
+    assert sure(session) == untouched
+    session.rename(0, "another")
+    assert sure(session) == untouched
+    session.click(1, 2, (20, 30))
+    assert sure(session) == (None, None)
+    session.undo()
+    assert sure(session) == untouched
+    session.remove(0)
+    assert sure(session) == (pytest.approx([0.4]), None)
+    for change in (lambda own: own.add(0, points=(5, 5)), lambda own: own.merge(0, 1), lambda own: own.absent(0, 1)):
+        change(session := opened())
+        assert sure(session) == (None, None)
+
+
 def test_a_log_is_taken_again(model, asked, session):
     session.click(0, 3, (20, 30))
     session.add(2, box=(3, 4, 20, 30), label="box")

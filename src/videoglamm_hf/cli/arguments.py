@@ -56,9 +56,7 @@ def segment(parser: ArgumentParser) -> None:
         metavar="PROBABILITY",
         help="leave out masks that are less probably right, such as 0.5, and say so (default: leave none out)",
     )
-    unsure.add_argument(
-        "--calibration", metavar="FILE", help="what `videoglamm calibrate` wrote (default: the model's own, if any)"
-    )
+    _calibration(unsure)
     _quiet(parser)
     _loading(parser)
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
@@ -141,8 +139,15 @@ def watch(parser: ArgumentParser) -> None:
         help="without a frame for so long, a camera has stopped, and a file has ended (default: 10)",
     )
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    _calibration(parser)
     _loading(parser)
     _quiet(parser)
+
+
+def _calibration(parser: Any) -> None:
+    parser.add_argument(
+        "--calibration", metavar="FILE", help="what `videoglamm calibrate` wrote (default: the model's own, if any)"
+    )
 
 
 def _loading(parser: Any) -> None:
