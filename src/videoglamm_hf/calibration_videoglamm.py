@@ -158,6 +158,16 @@ class CalibrationMixin:
         )
         return None
 
+    def forget_calibration(self, reason: str) -> None:
+        """Answers have no probabilities from now on, and nothing is warned of: who says so knows.
+
+        Args:
+            reason: Why, as a sentence; [`calibration_problem`] says it.
+        """
+        if self.calibration is not None:
+            self.calibration, self.calibration_problem = None, reason
+            logger.info(reason)
+
     def _leave_calibration(self, problem: str) -> None:
         self.calibration, self.calibration_problem = None, problem
         logger.warning(problem)

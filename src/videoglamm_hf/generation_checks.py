@@ -54,6 +54,11 @@ _BESIDE = (
     *("streamer", "synced_gpus", "negative_prompt_ids", "negative_prompt_attention_mask", "custom_generate"),
 )
 
+# What processors of logits refuse when the first token is generated; most of them are made where it is sampled only.
+_POSITIVE = ("temperature", "repetition_penalty", "encoder_repetition_penalty")
+_SHARES = ("top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+_ALWAYS = ("repetition_penalty", "encoder_repetition_penalty")
+
 
 def check_generate_options(config: Any, options: dict[str, Any]) -> None:
     """Raises InputError for the first option of `generate` that cannot be, before anything is generated.
@@ -68,6 +73,14 @@ def check_generate_options(config: Any, options: dict[str, Any]) -> None:
     for name in set(options) & set(fields):
         setattr(own, name, options[name])
     check_generation_config(own, "")
+    for name in (*_POSITIVE, *_SHARES):
+        value, of_sampling = getattr(own, name, None), name not in _ALWAYS
+        if value is None or (of_sampling and not own.do_sample):
+            continue
+        if name in _POSITIVE and value <= 0:
+            raise InputError(f"{name} is {value!r:.80}, and must be above 0.")
+        if name in _SHARES and not 0 <= value <= 1:
+            raise InputError(f"{name} is {value!r:.80}, and must be from 0 to 1.")
     try:
         own.validate()
     except (ValueError, TypeError, AttributeError) as error:

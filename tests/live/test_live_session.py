@@ -121,8 +121,12 @@ def test_nothing_grows(small, scene):
     assert held() == before
 
 
-def test_what_asking_raises_is_raised_by_push(small, scene):
-    session = LiveSession(*small, question_of(scene), window=0.5, background=True, mask_mode="sideways")
+def test_what_asking_raises_is_raised_by_push(small, scene, monkeypatch):
+    def fail(**kwargs):
+        raise InputError("sideways")
+
+    monkeypatch.setattr(small[0], "generate", fail)
+    session = LiveSession(*small, question_of(scene), window=0.5, background=True)
     with pytest.raises(InputError, match="sideways"):
         for i in range(1000):
             session.push(scene.video[i % 16], i / FPS)
@@ -180,7 +184,9 @@ def test_frames_that_cannot_be_taken(small, frames, message):
         ({"mask_mode": "video"}, "no option 'mask_mode' of generate"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0, and must be a whole number from 1"),
         ({"temperature": "hot"}, "temperature is 'hot', and must be a finite number"),
-        ({"do_sample": True, "temperature": -1.0}, "options of generate cannot be used: .*temperature"),
+        ({"do_sample": True, "temperature": -1.0}, "temperature is -1.0, and must be above 0"),
+        ({"do_sample": True, "top_p": 1.5}, "top_p is 1.5, and must be from 0 to 1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, and must be above 0"),
         ({"num_beams": 2, "num_return_sequences": 3}, "options of generate cannot be used: .*num_return_sequences"),
     ],
 )

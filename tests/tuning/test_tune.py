@@ -277,3 +277,30 @@ def test_the_command(data, tmp_path, capsys):
 def test_figures_without_an_interval_are_shown():
     lines = table([Difference("J&F", 0.5, 0.75, (0.1, 0.4)), Difference("BLEU-1", 0.5, 0.25, None)])
     assert lines[1].endswith("+0.250   (+0.100 to +0.400)") and lines[2].endswith("-0.250")
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "trackio"])
+def test_numbers_go_where_trainer_writes_them(data, tmp_path, monkeypatch, name):
+    pytest.importorskip(name)
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    options = TuneOptions(max_steps=4, max_new_tokens=4, report_to=name)
+    tune(data, str(TINY_MODEL), tmp_path / "run", options, device="cpu")
+    if name == "trackio":
+        assert list(tmp_path.glob("trackio/*.db"))
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (tmp_path / "run" / "checkpoints").rglob("events.out.tfevents.*")
+    read = EventAccumulator(str(events)).Reload()
+    assert {"train/loss", "train/ce_loss", "eval/loss", "eval/mask_bce_loss"} <= set(read.Tags()["scalars"])
+    assert [event.step for event in read.Scalars("eval/loss")] == [1, 2, 3, 4]
+
+
+def test_where_numbers_cannot_go_is_told_at_once(data, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="report_to is 'tensorbord'"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(report_to="tensorbord"))
+    monkeypatch.setattr(adapter_tuning, "get_available_reporting_integrations", lambda: ["wandb"])
+    with pytest.raises(InputError, match=r"which is not installed \(installed are wandb\): pip install tensorboard"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(report_to="tensorboard"))
+    assert not (tmp_path / "run").exists()

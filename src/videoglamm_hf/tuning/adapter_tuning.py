@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments, set_seed
+from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
 from ..checking.check import DataCheck, check_data
 from ..data.collator import VideoGlammDataCollator
@@ -137,11 +138,12 @@ def tune(
         say: Told what is being done.
 
     Raises:
-        InputError: The data have errors, or the folder is that of another tuning.
+        InputError: The data have errors, the folder is that of another tuning, or what `report_to` names is not there.
         ResourceError: Training does not fit.
         OutputError: The folder cannot be written.
     """
     options, folder = options or TuneOptions(), Path(output)
+    _check_reporting(options.report_to)
     processor, config = load_processor(model), load_config(model)
     check = check_data(data, processor=processor, progress=progress)
     _refuse_errors(check, data)
@@ -269,6 +271,18 @@ class _Trainer(VideoGlammTrainer):
             return super().get_eval_dataloader(*args, **kwargs)
         finally:
             self.data_collator = given
+
+
+def _check_reporting(name: str) -> None:
+    """Raises InputError for what Trainer cannot write its numbers to, before anything takes time."""
+    try:
+        known = get_reporting_integration_callbacks([name])
+    except ValueError as error:
+        raise InputError(f"report_to is {name!r:.40}: {error}") from error
+    installed = get_available_reporting_integrations()
+    if known and name not in ("all", "none") and name not in installed:
+        there = f"installed are {', '.join(installed)}" if installed else "none of the others is either"
+        raise InputError(f"report_to is {name!r:.40}, which is not installed ({there}): pip install {name}")
 
 
 def _refuse_errors(check: DataCheck, data: Any) -> None:
