@@ -165,16 +165,16 @@ def gradients(fresh_model, collate, folder, trainer_class, batch_size):
     return torch.cat([gradient.flatten() for _, gradient in sorted(kept.items())])
 
 
-def test_accumulated_batches_equal_one_big_one(fresh_model, collate, tmp_path):
-    big, small = (gradients(fresh_model, collate, tmp_path, VideoGlammTrainer, size) for size in (4, 1))
+def test_accumulated_batches_equal_one_big_one(model, collate, tmp_path):
+    big, small = (gradients(model, collate, tmp_path, VideoGlammTrainer, size) for size in (4, 1))
     assert (big - small).norm() < 1e-4 * big.norm()
     # Means of means, of which the plain Trainer's documentation gives the difference.
-    plain = gradients(fresh_model, collate, tmp_path, Trainer, 1)
+    plain = gradients(model, collate, tmp_path, Trainer, 1)
     assert (big - plain).norm() > 1e-2 * big.norm()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_is_as_uninterrupted(fresh_model, processor, tmp_path, workers):
+def test_resumed_is_as_uninterrupted(model, processor, tmp_path, workers):
     samples = [{**video_sample(1, 4), "id": str(i)} for i in range(3)]
 
     def train(folder, resume=None, **options):
@@ -220,13 +220,14 @@ def test_draws_depend_on_seed_epoch_and_sample(processor):
 
 
 def test_a_trained_model_has_no_calibration_of_what_it_was(trainer, fresh_model, tmp_path, caplog):
-    fresh_model.calibration = calibration_of(fresh_model)
-    trainable_modules(fresh_model, "projectors")
-    own = trainer(model=fresh_model, train_dataset=Samples([TEXT]), arguments={"max_steps": 1})
+    model = fresh_model()
+    model.calibration = calibration_of(model)
+    trainable_modules(model, "projectors")
+    own = trainer(model=model, train_dataset=Samples([TEXT]), arguments={"max_steps": 1})
     own.evaluate()
-    assert fresh_model.calibration is not None
+    assert model.calibration is not None
     own.train()
-    assert fresh_model.calibration is None and "trained since" in fresh_model.calibration_problem
-    fresh_model.save_pretrained(tmp_path / "saved")
+    assert model.calibration is None and "trained since" in model.calibration_problem
+    model.save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved" / "calibration.json").exists()
     assert not [record for record in caplog.records if "calibration" in record.getMessage() and record.levelno >= 30]

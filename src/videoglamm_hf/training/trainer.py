@@ -166,8 +166,8 @@ class VideoGlammTrainer(Trainer):
         return output._replace(predictions=predictions, label_ids=truth)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`. A calibration, which is of
-        other weights then, is forgotten.
+        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`. A calibration is
+        forgotten, as it is of other weights then.
 
         Raises:
             CheckpointError: The checkpoint named is damaged, or True was given and there is no whole one.
