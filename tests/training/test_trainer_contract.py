@@ -165,16 +165,16 @@ def gradients(fresh_model, collate, folder, trainer_class, batch_size):
     return torch.cat([gradient.flatten() for _, gradient in sorted(kept.items())])
 
 
-def test_accumulated_batches_equal_one_big_one(model, collate, tmp_path):
-    big, small = (gradients(model, collate, tmp_path, VideoGlammTrainer, size) for size in (4, 1))
+def test_accumulated_batches_equal_one_big_one(fresh_model, collate, tmp_path):
+    big, small = (gradients(fresh_model, collate, tmp_path, VideoGlammTrainer, size) for size in (4, 1))
     assert (big - small).norm() < 1e-4 * big.norm()
     # Means of means, of which the plain Trainer's documentation gives the difference.
-    plain = gradients(model, collate, tmp_path, Trainer, 1)
+    plain = gradients(fresh_model, collate, tmp_path, Trainer, 1)
     assert (big - plain).norm() > 1e-2 * big.norm()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_is_as_uninterrupted(model, processor, tmp_path, workers):
+def test_resumed_is_as_uninterrupted(fresh_model, processor, tmp_path, workers):
     samples = [{**video_sample(1, 4), "id": str(i)} for i in range(3)]
 
     def train(folder, resume=None, **options):
