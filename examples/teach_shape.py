@@ -182,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("before", "after"):
         model = AutoModel.from_pretrained(TINY_MODEL, dtype="float32").eval()
         if name == "after":
+            model.forget_calibration("The adapter changes the weights that were calibrated.")
             model = PeftModel.from_pretrained(model, result.adapter).merge_and_unload().eval()
         figures[name] = measured(model, processor, options.measured)
     print("\n".join(table(**figures)))

@@ -173,6 +173,7 @@ def tune(
             processor.save_pretrained(folder / "adapter")
             aside.write_text(json.dumps(steps) + "\n", encoding="utf-8")
     else:
+        loaded.forget_calibration("The adapter changes the weights that were calibrated.")
         tuned = PeftModel.from_pretrained(loaded, folder / "adapter").eval()
     say("after: asking the validation part")
     adapter = {"adapter": weights_identity(str(folder / "adapter"))}
@@ -275,12 +276,14 @@ class _Trainer(VideoGlammTrainer):
 
 def _check_reporting(name: str) -> None:
     """Raises InputError for what Trainer cannot write its numbers to, before anything takes time."""
+    if name in ("none", "all"):
+        return
     try:
         known = get_reporting_integration_callbacks([name])
     except ValueError as error:
         raise InputError(f"report_to is {name!r:.40}: {error}") from error
     installed = get_available_reporting_integrations()
-    if known and name not in ("all", "none") and name not in installed:
+    if known and name not in installed:
         there = f"installed are {', '.join(installed)}" if installed else "none of the others is either"
         raise InputError(f"report_to is {name!r:.40}, which is not installed ({there}): pip install {name}")
 
