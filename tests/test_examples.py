@@ -92,8 +92,17 @@ def test_demo(tmp_path, capsys):
 
 
 def test_teach_shape(tmp_path, capsys):
-    line = ["--clips", "3", "--rehearsed", "2", "--steps", "1", "--measured", "1"]
+    line = ["--clips", "3", "--rehearsed", "2", "--repeated", "2", "--steps", "1", "--measured", "2"]
     teach_shape.main(["--output", str(tmp_path), *line])
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert set(figures) == {"before", "after"} and {"cross", "referring, video"} <= set(figures["after"])
-    assert "trained 1 steps" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "trained 1 steps" in printed and "| referring, video |" in printed
+    train, held = (
+        [json.loads(line) for line in (tmp_path / "data" / f"{part}.jsonl").read_text().splitlines()]
+        for part in ("train", "validation")
+    )
+    # Both parts hold new and old, no clip is in both, and as much is denied as is named.
+    assert len(train) == 2 * 2 + 2 + 1 and len(held) == 1 + 1 + 1
+    assert not {own["video"] for own in train} & {own["video"] for own in held}
+    assert [len(tracks) for tracks in held[0]["masks"]] == [1, 1, 1, 1, 0, 0, 0, 0]

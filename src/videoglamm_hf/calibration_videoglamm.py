@@ -23,6 +23,24 @@ _POSITIONS = 64
 _WHERE = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
 
 
+def calibrated_probabilities(
+    own: ModeCalibration,
+    seg_token_id: int,
+    tokens: torch.Tensor,
+    word_log_probs: torch.Tensor,
+    object_scores: torch.Tensor,
+    iou_scores: torch.Tensor,
+) -> tuple[torch.Tensor, float | None]:
+    """How sure scores make one by a calibration; see [`CalibrationMixin.answer_probabilities`]."""
+    words = least_word_log_probs(tokens, word_log_probs, seg_token_id)
+    features = object_features(object_scores, iou_scores, words)
+    objects = torch.tensor([own.objects.probability(row) for row in features.tolist()], dtype=torch.float32)
+    if own.sentences is None:
+        return objects, None
+    least = float(word_log_probs.amin()) if len(word_log_probs) else 0.0
+    return objects, own.sentences.probability(sentence_features(features, least).tolist())
+
+
 class CalibrationMixin:
     """Probabilities beside answers: that a mask is right, and that what was asked about is there at all.
 
@@ -95,17 +113,21 @@ class CalibrationMixin:
         """
         if self.calibration is None or word_log_probs is None or iou_scores is None:
             return None, None
+        own = self.calibration_to_use(mask_mode)
+        if own is None:
+            return None, None
+        seg_token_id = self.config.seg_token_id
+        return calibrated_probabilities(own, seg_token_id, tokens, word_log_probs, object_scores, iou_scores)
+
+    def calibration_to_use(self, mask_mode: str | None = None) -> ModeCalibration | None:
+        """What is known of answers whose masks are decoded in a mode; None, with one warning if there is a calibration
+        that cannot be used."""
+        if self.calibration is None:
+            return None
         own, problem = self.calibration_for(mask_mode)
         if own is None:
             self._warn_once(problem)
-            return None, None
-        words = least_word_log_probs(tokens, word_log_probs, self.config.seg_token_id)
-        features = object_features(object_scores, iou_scores, words)
-        objects = torch.tensor([own.objects.probability(row) for row in features.tolist()], dtype=torch.float32)
-        if own.sentences is None:
-            return objects, None
-        least = float(word_log_probs.amin()) if len(word_log_probs) else 0.0
-        return objects, own.sentences.probability(sentence_features(features, least).tolist())
+        return own
 
     def calibration_for(self, mask_mode: str | None = None) -> tuple[ModeCalibration | None, str | None]:
         """What is known of answers whose masks are decoded in a mode; or None, and why there is nothing.
@@ -135,6 +157,16 @@ class CalibrationMixin:
             "anew with `videoglamm calibrate`."
         )
         return None
+
+    def forget_calibration(self, reason: str) -> None:
+        """Answers have no probabilities from now on, and nothing is warned of: who says so knows.
+
+        Args:
+            reason: Why, as a sentence; [`calibration_problem`] says it.
+        """
+        if self.calibration is not None:
+            self.calibration, self.calibration_problem = None, reason
+            logger.info(reason)
 
     def _leave_calibration(self, problem: str) -> None:
         self.calibration, self.calibration_problem = None, problem

@@ -6,7 +6,7 @@ Source of the rules: SAM 2's video predictor (`sam2_video_predictor.py`, `add_ne
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from .errors import InputError
+from .mask_runs import mask_from_runs, mask_to_runs
 from .short_repr import short_repr
 
 # SAM 2's labels of points; the corners of a box are points too.
@@ -52,6 +53,17 @@ class RegionPrompt:
     def contradicts(self, other: "RegionPrompt") -> bool:
         """Whether both cannot be said of one frame at once."""
         return self.is_mask or other.is_mask or (self.box is not None and other.box is not None)
+
+    def plain(self) -> dict[str, Any]:
+        """What was said as plain JSON, which [`region_prompt`] takes back: masks as run lengths."""
+        said: dict[str, Any] = {}
+        if self.points:
+            said |= {"points": [list(point) for point in self.points], "labels": list(self.labels)}
+        if self.box is not None:
+            said["box"] = list(self.box)
+        if self.mask is not None:
+            said["mask"] = mask_to_runs(self.mask.numpy())
+        return said | ({"absent": True} if self.absent else {})
 
     @property
     def is_mask(self) -> bool:
@@ -93,7 +105,7 @@ def region_prompt(
         points: `[P, 2]`, or one `(x, y)`.
         labels: `[P]`, 1 or 0; all 1 if None.
         box: `(left, top, right, bottom)`.
-        mask: `[H, W]` of booleans, or of 0 and other numbers.
+        mask: `[H, W]` of booleans, or of 0 and other numbers; or run lengths, as `answer.json` and samples have them.
         absent: Whether the object is not there.
 
     Raises:
@@ -167,6 +179,11 @@ def _checked_box(box: Any, size: tuple[int, int], where: str) -> tuple[float, fl
 
 
 def _checked_mask(mask: Any, size: tuple[int, int], where: str) -> torch.Tensor:
+    if isinstance(mask, Mapping):
+        try:
+            return torch.from_numpy(mask_from_runs(mask, size))
+        except InputError as error:
+            raise InputError(f"{where}: {error}.") from error
     try:
         found = torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -7,6 +7,7 @@ state is whole and never changes, so that a step back is the state before.
 Shapes: N objects, T frames, H x W size of the video, s side of low-resolution masks, C channels of a prompt embedding.
 """
 
+import copy
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,7 @@ class TrackingSession:
         phrases = () if answer is None else tuple((phrase, phrase.object_index) for phrase in answer.phrases)
         self._states = [_State(tuple(objects), phrases, len(objects))]
         self._at = 0
+        self._given = {one.number: one.track for one in objects}
 
     def __repr__(self) -> str:
         named = ", ".join(f"{one.number}: {one.label}" for one in self.objects)
@@ -115,7 +117,11 @@ class TrackingSession:
 
     @property
     def answer(self) -> GroundedAnswer:
-        """The answer with the masks as they are now. Without the words of an answer, its text names the objects."""
+        """The answer with the masks as they are now. Without the words of an answer, its text names the objects.
+
+        How sure the model is was learned of its own masks: once one of them was changed or an object added, the answer
+        has no `probabilities`, and no `presence_probability` once they are others than those of the answer.
+        """
         state, place = self._state, {one.number: i for i, one in enumerate(self.objects)}
         if self._source is not None:
             text, raw, reason = self._source.text, self._source.raw_text, self._source.finish_reason
@@ -128,13 +134,30 @@ class TrackingSession:
                 text = f"{text} {one.label}".strip()
                 phrases.append(Phrase(one.label, len(text) - len(one.label), len(text), i))
         return GroundedAnswer(
-            text, raw, phrases, self.masks, self.object_scores, list(self.timestamps), self.iou_scores, reason
+            text,
+            raw,
+            phrases,
+            self.masks,
+            self.object_scores,
+            list(self.timestamps),
+            self.iou_scores,
+            reason,
+            *self._how_sure(),
         )
+
+    def _how_sure(self) -> tuple[torch.Tensor | None, float | None]:
+        """Probabilities of the answer that is corrected, of objects that nobody touched."""
+        known = None if self._source is None else self._source.probabilities
+        if known is None or any(one.track is not self._given.get(one.number) for one in self.objects):
+            return None, None
+        numbers = [one.number for one in self.objects]
+        whole = len(numbers) == len(self._given)
+        return known[numbers], self._source.presence_probability if whole else None
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """The steps that led here, as they were given; [`replay`] takes them again."""
-        return [dict(step) for step in self._state.log]
+        """The steps that led here, as plain JSON (masks as run lengths); [`replay`] takes them again."""
+        return copy.deepcopy(list(self._state.log))
 
     # What a person says of an object
 
@@ -166,7 +189,7 @@ class TrackingSession:
         self.correct([{"object": object, "frame": frame, "box": box}], propagate=propagate)
 
     def brush(self, object: int, frame: int, mask: Any, *, propagate: bool = True) -> None:
-        """Gives an object's mask `[H, W]` in a frame."""
+        """Gives an object's mask in a frame: `[H, W]`, or run lengths as `answer.json` and samples have them."""
         self.correct([{"object": object, "frame": frame, "mask": mask}], propagate=propagate)
 
     def absent(self, object: int, frame: int, *, propagate: bool = True) -> None:
@@ -185,10 +208,9 @@ class TrackingSession:
         """
         said: dict[int, dict[int, RegionPrompt]] = {}
         told: dict[tuple[int, int], RegionPrompt] = {}
-        corrections = [_correction(one) for one in _listed(corrections, "corrections")]
-        for one in corrections:
+        steps = []
+        for one in map(_correction, _listed(corrections, "corrections")):
             number, frame = self._object(one.get("object")).number, self._frame(one.get("frame"))
-            one |= {"object": number, "frame": frame}
             own = said.setdefault(number, dict(self._object(number).corrections))
             given = {name: value for name, value in one.items() if name not in ("object", "frame")}
             prompt = region_prompt(self.size, f"frame {frame} of object {number}", **given)
@@ -198,8 +220,9 @@ class TrackingSession:
                 )
             told[number, frame] = prompt
             own[frame] = own[frame].with_more(prompt) if frame in own else prompt
+            steps.append({"object": number, "frame": frame, **prompt.plain()})
         changed = [self._object(number).with_corrections(own) for number, own in said.items()]
-        log = {"step": "correct", "corrections": corrections, "propagate": propagate}
+        log = {"step": "correct", "corrections": steps, "propagate": bool(propagate)}
         self._step(self._decided(changed, propagate), log)
 
     def forget(self, object: int, frame: int) -> None:
@@ -241,11 +264,9 @@ class TrackingSession:
         number = self._state.next_number
         prompt = region_prompt(self.size, f"frame {frame} of the new object", points, labels, box, mask)
         new = self._new(number, label, {frame: prompt})
-        given = {"points": points, "labels": labels, "box": box, "mask": mask}
-        log = {"step": "add", "frame": frame, "label": label, "propagate": propagate}
-        self._step(
-            self._decided([new], propagate), log | {k: v for k, v in given.items() if v is not None}, number + 1
-        )
+        named = None if label is None else new.label
+        log = {"step": "add", "frame": frame, "label": named, "propagate": bool(propagate), **prompt.plain()}
+        self._step(self._decided([new], propagate), log, number + 1)
         return number
 
     def remove(self, object: int) -> None:
@@ -291,9 +312,9 @@ class TrackingSession:
         (part,) = self._decided([self._new(number, label, {frame: prompt})], True).values()
         left = PackedMasks(whole.track.masks.bits & ~part.track.masks.bits, self.size)
         rest = whole.with_masks(left)
-        given = {"points": points, "labels": labels, "box": box, "mask": mask}
-        log = {"step": "split", "object": object, "frame": frame, "label": label}
-        self._step({object: rest, number: part}, log | {k: v for k, v in given.items() if v is not None}, number + 1)
+        named = None if label is None else part.label
+        log = {"step": "split", "object": object, "frame": frame, "label": named, **prompt.plain()}
+        self._step({object: rest, number: part}, log, number + 1)
         return number
 
     def link(self, phrase: int, object: int | None) -> None:
@@ -315,7 +336,7 @@ class TrackingSession:
         """Gives an object another label."""
         object = self._object(object).number
         named = replace(self._object(object), label=_checked_label(label, f"object {object}"))
-        self._step({object: named}, {"step": "rename", "object": object, "label": label})
+        self._step({object: named}, {"step": "rename", "object": object, "label": named.label})
 
     # Back and forth
 

@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import AutoModel
 
+from tests.calibration.made import calibration_of
+from videoglamm_hf.calibration_file import write_calibration
 from videoglamm_hf.cli import main
 from videoglamm_hf.data.rle import decode_rle
 from videoglamm_hf.render.video_encoding import write_mp4
+from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
 
 RATE = 8
@@ -48,6 +53,21 @@ def test_masks_overlay_and_newest_picture(clip, tmp_path, capsys):
     assert "error: " in capsys.readouterr().err
     assert main([*line, "--overwrite", "--duration", "0.6", "--max-new-tokens", "20"]) == 0
     assert len((output / "masks.jsonl").read_text().splitlines()) == 6
+
+
+def test_how_sure_it_is(clip, tmp_path, capsys):
+    path, _, question = clip
+    model = AutoModel.from_pretrained(TINY_MODEL)
+    write_calibration(calibration_of(model, ["video"]), tmp_path / "sure.json")
+    write_calibration(calibration_of(model, ["anchored"]), tmp_path / "other.json")
+    line = ["watch", str(path), question, "--window", "0.5", "--every-frame", "--quiet", "--max-new-tokens", "20"]
+    assert main([*line, "--output", str(tmp_path / "seen"), "--calibration", str(tmp_path / "sure.json")]) == 0
+    assert re.search(r"0\.5 s: .* \[0 the \w+ \w+ \(\d+ %\)\]", capsys.readouterr().out)
+    lines = [json.loads(own) for own in (tmp_path / "seen" / "masks.jsonl").read_text().splitlines()]
+    assert "presence_probability" not in lines[2] and 0 < lines[9]["presence_probability"] < 1
+    assert 0 < lines[9]["objects"][0]["probability"] <= 1
+    assert main([*line, "--calibration", str(tmp_path / "other.json")]) == 1
+    assert "not as video" in capsys.readouterr().err
 
 
 def test_as_a_camera(clip, capsys):

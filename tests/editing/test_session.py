@@ -1,5 +1,7 @@
 """Correcting an answer: what changes, what does not, back and forth, and what cannot be used."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ import torch
 from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
+from videoglamm_hf.data.rle import encode_rle
 from videoglamm_hf.mask_overlap import mask_iou
+from videoglamm_hf.mask_runs import mask_from_runs, mask_to_runs
 from videoglamm_hf.region_prompts import region_prompt
 from videoglamm_hf.retracking import SaidOfObject, retrack
 from videoglamm_hf.tracking import TrackingOptions
@@ -239,6 +243,34 @@ def test_an_answer_alone_can_be_corrected(model, asked):
     assert not session.masks[0, 4].any() and session.masks[0, 2].any()
 
 
+def test_what_was_corrected_is_not_said_to_be_sure(model, processor, asked):
+    _, output, encoded = asked
+    (answer,) = processor.post_process_grounded_generation(output)
+    answer.probabilities, answer.presence_probability = torch.tensor([0.9, 0.4]), 0.8
+
+    def sure(session):
+        found = session.answer.probabilities
+        return None if found is None else found.tolist(), session.answer.presence_probability
+
+    def opened():
+        return model.edit(output, answer=answer, encoded_videos=[encoded])
+
+    session = opened()
+    untouched = pytest.approx([0.9, 0.4]), 0.8
+    assert sure(session) == untouched
+    session.rename(0, "another")
+    assert sure(session) == untouched
+    session.click(1, 2, (20, 30))
+    assert sure(session) == (None, None)
+    session.undo()
+    assert sure(session) == untouched
+    session.remove(0)
+    assert sure(session) == (pytest.approx([0.4]), None)
+    for change in (lambda own: own.add(0, points=(5, 5)), lambda own: own.merge(0, 1), lambda own: own.absent(0, 1)):
+        change(session := opened())
+        assert sure(session) == (None, None)
+
+
 def test_a_log_is_taken_again(model, asked, session):
     session.click(0, 3, (20, 30))
     session.add(2, box=(3, 4, 20, 30), label="box")
@@ -249,11 +281,45 @@ def test_a_log_is_taken_again(model, asked, session):
     session.remove(2)
     again = model.edit(asked[1], encoded_videos=[asked[2]])
     again.replay(session.log)
-    assert same(session, again) and again.labels == session.labels
+    assert same(session, again) and again.labels == session.labels and again.log == session.log
     with pytest.raises(InputError, match="There is no step 'undo'"):
         again.replay([{"step": "undo"}])
     with pytest.raises(InputError, match="The step 'remove' cannot be taken"):
         again.replay([{"step": "remove"}])
+
+
+def test_a_log_is_plain_json_that_is_taken_again_bit_for_bit(model, asked, session):
+    session.brush(0, np.int64(2), BRUSH)
+    session.click(np.int64(1), 1, torch.tensor([[0.1, 30.7]]), np.array([1]))
+    session.box(1, 3, np.array([3, 4, 20, 30], np.float32), propagate=np.bool_(False))
+    session.absent(1, 4)
+    part = session.split(0, 2, mask=torch.from_numpy(BRUSH & (np.arange(SIZE[1]) > 20)), label=" a  part ")
+    session.add(0, points=np.array([5.5, 6.5]), box=(1.0, 2.0, 30.0, 40.0))
+    session.merge(1, part)
+    text = json.dumps(session.log, allow_nan=False)
+    mask = session.log[0]["corrections"][0]["mask"]
+    assert mask == encode_rle(BRUSH)
+    again = model.edit(asked[1], encoded_videos=[asked[2]])
+    again.replay(json.loads(text))
+    assert same(session, again) and again.labels == session.labels and again.log == session.log
+    # What is read is a copy.
+    session.log[0]["corrections"][0]["frame"] = 5
+    assert session.log == again.log
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (48, 64), (1, 70000), (701, 1)])
+def test_masks_of_a_log_are_those_of_pycocotools(size):
+    generator = np.random.default_rng(0)
+    smooth = np.zeros(size, bool)
+    smooth[size[0] // 3 :, size[1] // 2 :] = True
+    for mask in (np.zeros(size, bool), np.ones(size, bool), generator.random(size) > 0.6, smooth, ~smooth):
+        written = mask_to_runs(mask)
+        assert written == encode_rle(mask)
+        assert np.array_equal(mask_from_runs(written, size), mask)
+        flat = mask.ravel(order="F")
+        edges = np.flatnonzero(np.diff(flat, prepend=False))
+        runs = np.diff(edges, prepend=0, append=flat.size).tolist()
+        assert np.array_equal(mask_from_runs({"size": list(size), "counts": runs}, size), mask)
 
 
 def test_a_callback_sees_every_frame_and_can_stop(model, asked):
@@ -291,6 +357,13 @@ BAD = [
     ("box", (0, 0, (1, 2, 3)), "give \\(left, top"),
     ("brush", (0, 0, np.zeros((4, 4))), "the mask is \\[4, 4\\], and the video \\[48, 64\\]"),
     ("brush", (0, 0, "mask"), "the mask is of type str"),
+    ("brush", (0, 0, {"size": [4, 4], "counts": "0d0"}), "encoding is \\[4, 4\\], and the video \\[48, 64\\]"),
+    ("brush", (0, 0, {"size": list(SIZE), "counts": "P"}), "frame 0 of object 0: the counts .* cut short"),
+    ("brush", (0, 0, {"size": list(SIZE), "counts": [3, -3, 3072]}), "add up to 48 x 64"),
+    ("brush", (0, 0, {"size": list(SIZE), "counts": [2**62, 2**62, 2**62, 2**62]}), "add up to 48 x 64"),
+    ("brush", (0, 0, {"size": list(SIZE), "counts": [[1], 2]}), "text or a flat list"),
+    ("brush", (0, 0, {"size": list(SIZE), "counts": None}), "text or a list of whole numbers"),
+    ("brush", (0, 0, {"size": list(SIZE)}), "text or a list of whole numbers"),
     ("correct", ([{"object": 0, "frame": 0}],), "Nothing is said of frame 0 of object 0"),
     ("correct", ([{"object": 0, "frame": 0, "absent": True, "points": (1, 2)}],), "contradict each other"),
     ("correct", ([{"object": 0, "frame": 0, "labels": [1]}],), "Nothing is said"),

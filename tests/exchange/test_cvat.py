@@ -153,3 +153,33 @@ def test_what_is_wrong_is_named(read, tmp_path, text, words):
     with pytest.raises(InputError, match=words):
         read(text)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "files, words",
+    [
+        ({}, "it is empty: export it again"),
+        ({"a.png": b"x" * 3000, "b/c.txt": b"y"}, "holds 2 files \\('a.png', 'b/c.txt'\\), 0.0 MiB unpacked. If it"),
+        (
+            {"0.zip": bytes(2**26)},
+            "'0.zip'\\), 64.0 MiB unpacked, more than 500 times .*do not unpack",
+        ),
+        (
+            {"annotations.xml": b"<annotations>" + bytes(2**12)},
+            "annotations.xml: is 4109 bytes of XML, and",
+        ),
+        (None, "is no zip archive, or one that was cut short"),
+    ],
+)
+def test_archives_that_are_no_exports(tmp_path, monkeypatch, files, words):
+    monkeypatch.setattr("videoglamm_hf.exchange.xml_files.MAX_XML_BYTES", 2**12)
+    path = tmp_path / "export.zip"
+    if files is None:
+        path.write_bytes(b"PK\x03\x04 no more of it")
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    with pytest.raises(InputError, match=words):
+        import_data(path, tmp_path / "data", video=write_pictures(tmp_path / "clip"))
+    assert not (tmp_path / "data").exists()

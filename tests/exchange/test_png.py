@@ -177,7 +177,21 @@ def test_void_is_left_out(tmp_path, clip):
     save(tmp_path / "masks" / "00000.png", ids, indexed=True)
     report = import_data(tmp_path / "masks", tmp_path / "data", video=clip)
     assert len(video_in(tmp_path / "data").objects) == 2
-    assert any("255 was left out" in note for note in report.notes)
+    assert any(note.endswith("255 was left out, as it marks what nobody judged") for note in report.notes)
+
+
+def test_black_and_white_with_dark_noise_is_doubted(tmp_path, clip):
+    noisy = np.where(IDS == 1, 255, IDS + np.arange(SIZE[1]) % 2).astype(np.uint8)
+    save(tmp_path / "masks" / "00000.png", noisy)
+    report = import_data(tmp_path / "masks", tmp_path / "data", video=clip)
+    note = next(note for note in report.notes if "255 was left out" in note)
+    assert f"covers {(noisy == 255).sum()} pixels" in note and "point(lambda v: 255 * (v > 127))" in note
+    # What they say to do does it.
+    path = tmp_path / "masks" / "00000.png"
+    Image.open(path).convert("L").point(lambda v: 255 * (v > 127)).save(path)
+    import_data(tmp_path / "masks", tmp_path / "data", video=clip, overwrite=True)
+    (own,) = video_in(tmp_path / "data").objects
+    assert np.array_equal(decode_rle(own.masks[0]), noisy == 255)
 
 
 def wrong_size(folder):
@@ -192,6 +206,10 @@ def cut_short(folder):
 
 def smoothed(folder):
     save(folder / "00000.png", np.arange(64, 64 + SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8))
+
+
+def compressed(folder):
+    save(folder / "00000.png", np.where(IDS == 1, 253 + np.arange(SIZE[1]) % 3, IDS).astype(np.uint8))
 
 
 def noise(folder):
@@ -227,7 +245,8 @@ def not_a_picture(folder):
     [
         (wrong_size, "its size is 5x5, but the video is 16x12"),
         (cut_short, "00000.png"),
-        (smoothed, "values of grey"),
+        (smoothed, "values of grey.*point\\(lambda v: 255 \\* \\(v > 127\\)\\)"),
+        (compressed, "has 4 values of grey, 253, 254, 255 among them: .*JPEG.*point\\(lambda v"),
         (noise, "objects, more than 1000 in one video"),
         (twice, "is object 1 of frame 00000, as is"),
         (beyond, "'00004' would be frame 4, but the video has 4 frames"),

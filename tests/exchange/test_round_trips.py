@@ -3,6 +3,7 @@
 import pytest
 
 from tests.exchange.made_data import FRAMES, imported, made, pixels, write_data, write_pictures, write_video
+from videoglamm_hf import InputError
 from videoglamm_hf.data import validate_jsonl
 from videoglamm_hf.exchange import export_data, import_data
 from videoglamm_hf.exchange.choices import EXPORT_FORMATS, IMPORT_FORMATS
@@ -64,6 +65,19 @@ def test_frames_without_any_object_stay(tmp_path, format):
     import_data(tmp_path / "out", tmp_path / "back", video=media)
     (back,) = imported(tmp_path / "back")
     assert back.frames == FRAMES and pixels(back) == pixels(video)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "video"])
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_masks_beyond_the_end_of_the_video_are_refused(tmp_path, format, kind):
+    """As where the video was cut after it was annotated."""
+    whole, short = tmp_path / "whole" / "clip", tmp_path / "short" / "clip"
+    media = write_pictures(whole) if kind == "pictures" else write_video(whole.with_suffix(".mp4"))
+    cut = write_pictures(short, count=6) if kind == "pictures" else write_video(short.with_suffix(".mp4"), count=6)
+    export_data(write_data(tmp_path / "data", [made("clip", media)]), tmp_path / "out", format=format)
+    with pytest.raises(InputError, match=r"clip.*(frame 8|'00008'|stop_frame: is 8)"):
+        import_data(tmp_path / "out", tmp_path / "back", format=READ_AS[format], video=cut)
+    assert not (tmp_path / "back").exists()
 
 
 def test_cvat_for_video_says_what_it_cannot_hold(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.calibration.made import calibration_of
 from videoglamm_hf import InputError
 from videoglamm_hf.image_streams import grounding_stream
 from videoglamm_hf.live import LiveSession
@@ -120,8 +121,12 @@ def test_nothing_grows(small, scene):
     assert held() == before
 
 
-def test_what_asking_raises_is_raised_by_push(small, scene):
-    session = LiveSession(*small, question_of(scene), window=0.5, background=True, mask_mode="sideways")
+def test_what_asking_raises_is_raised_by_push(small, scene, monkeypatch):
+    def fail(**kwargs):
+        raise InputError("sideways")
+
+    monkeypatch.setattr(small[0], "generate", fail)
+    session = LiveSession(*small, question_of(scene), window=0.5, background=True)
     with pytest.raises(InputError, match="sideways"):
         for i in range(1000):
             session.push(scene.video[i % 16], i / FPS)
@@ -175,8 +180,63 @@ def test_frames_that_cannot_be_taken(small, frames, message):
         ({"window": 0}, "window must be"),
         ({"ask_every": -1}, "ask_every must be"),
         ({"question": " "}, "give some words"),
+        ({"max_new_tokns": 5}, "no option 'max_new_tokns' of generate; did you mean 'max_new_tokens'"),
+        ({"mask_mode": "video"}, "no option 'mask_mode' of generate"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0, and must be a whole number from 1"),
+        ({"temperature": "hot"}, "temperature is 'hot', and must be a finite number"),
+        ({"do_sample": True, "temperature": -1.0}, "temperature is -1.0, and must be above 0"),
+        ({"do_sample": True, "top_p": 1.5}, "top_p is 1.5, and must be from 0 to 1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0, and must be above 0"),
+        ({"num_beams": 2, "num_return_sequences": 3}, "options of generate cannot be used: .*num_return_sequences"),
     ],
 )
 def test_options_that_cannot_be_used(small, options, message):
     with pytest.raises(InputError, match=message):
         LiveSession(*small, **{"question": "What moves?", **options})
+
+
+def test_options_of_words_are_taken(small, scene):
+    session = LiveSession(*small, "What moves?", window=0.5, do_sample=False, max_new_tokens=2, streamer=None)
+    play(session, scene.video[:4])
+    assert session.answer.answer.finish_reason == "length"
+
+
+@pytest.fixture
+def calibrated(small):
+    small[0].calibration = calibration_of(small[0], ["video"])
+    yield small
+    small[0].calibration = small[0].calibration_problem = None
+
+
+def test_how_sure_it_is(calibrated, scene, monkeypatch):
+    """By the scores of the frames since the answer, the same way as an answer about a whole clip."""
+    model, processor = calibrated
+    asked = []
+    generate = model.generate
+    monkeypatch.setattr(model, "generate", lambda **kwargs: asked.append(generate(**kwargs)) or asked[-1])
+    session = LiveSession(model, processor, question_of(scene), window=1.0, max_new_tokens=20)
+    assert session.probabilities is None and session.presence_probability is None
+    found = play(session, scene.video)[4:]
+    # What is known of the words alone is not handed on as if it were of masks.
+    assert session.answer.answer.probabilities is None and session.answer.answer.presence_probability is None
+    log_probs = asked[0].word_log_probs[0]
+    tokens = asked[0].sequences[0, asked[0].prompt_length :][: len(log_probs)]
+    scores = (torch.stack([getattr(step, name) for step in found], 1) for name in ("object_scores", "iou_scores"))
+    expected, presence = model.answer_probabilities(tokens, log_probs, *scores, "video")
+    assert torch.equal(session.probabilities, expected) and session.presence_probability == presence
+    assert session.probabilities.shape == (1,) and 0 < float(session.probabilities[0]) < 1
+
+
+def test_how_sure_it_is_takes_no_more_memory_with_time(calibrated, monkeypatch):
+    monkeypatch.setattr("videoglamm_hf.live.live_session._SURE_FRAMES", 3)
+    session = LiveSession(*calibrated, "Please segment the red star.", window=0.5, max_new_tokens=20)
+    play(session, np.zeros((12, 32, 32, 3), np.uint8))
+    assert session.answer is not None and len(session._scores) == 3
+    assert session.presence_probability is not None
+
+
+def test_without_a_calibration_nothing_is_said_of_how_sure_it_is(small, scene, monkeypatch):
+    monkeypatch.setattr(small[0], "calibration", None)
+    session = LiveSession(*small, question_of(scene), window=0.5, max_new_tokens=20)
+    play(session, scene.video[:4])
+    assert session.answer is not None and session.probabilities is None and session.presence_probability is None

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
+from tests.calibration.made import calibration_of
 from tests.training.test_training import PICTURE, TEXT, Samples, arguments, turns, video_sample
 from videoglamm_hf import InputError
 from videoglamm_hf.data import VideoGlammDataCollator
@@ -216,3 +217,17 @@ def test_draws_depend_on_seed_epoch_and_sample(processor):
     first = drawn(one, 0)
     torch.manual_seed(5)
     assert len(set(first)) > 1 and drawn(one, 1) != first and drawn(other, 0) != first and drawn(one, 0) == first
+
+
+def test_a_trained_model_has_no_calibration_of_what_it_was(trainer, fresh_model, tmp_path, caplog):
+    model = fresh_model()
+    model.calibration = calibration_of(model)
+    trainable_modules(model, "projectors")
+    own = trainer(model=model, train_dataset=Samples([TEXT]), arguments={"max_steps": 1})
+    own.evaluate()
+    assert model.calibration is not None
+    own.train()
+    assert model.calibration is None and "trained since" in model.calibration_problem
+    model.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "calibration.json").exists()
+    assert not [record for record in caplog.records if "calibration" in record.getMessage() and record.levelno >= 30]

@@ -11,9 +11,10 @@ from transformers import AutoModel, AutoProcessor
 from videoglamm_hf import InputError, ResourceError
 from videoglamm_hf.cli import main
 from videoglamm_hf.cli.tune import table
-from videoglamm_hf.data import JsonlDataset
+from videoglamm_hf.data import JsonlDataset, VideoGlammDataCollator
 from videoglamm_hf.data.rle import encode_rle
 from videoglamm_hf.evaluation.comparison import Difference
+from videoglamm_hf.loading.models import load_config
 from videoglamm_hf.render.video_encoding import write_mp4
 from videoglamm_hf.toy import TINY_MODEL
 from videoglamm_hf.toy.shapes_world import ShapesWorldConfig, ShapesWorldDataset
@@ -80,11 +81,13 @@ def test_before_after_and_an_adapter(tuned):
     assert len(held_out) == 1 and len(trained) == 5 and not held_out & trained
 
 
-def test_the_same_again_does_nothing_twice(tuned, data):
+def test_the_same_again_does_nothing_twice(tuned, data, caplog):
     folder = tuned.adapter.parent
     answers = {path: path.stat().st_mtime_ns for path in folder.glob("*/samples/*.json")}
     again = tune(data, str(TINY_MODEL), folder, TuneOptions(max_steps=4, max_new_tokens=16), device="cpu")
     assert again.steps == tuned.steps
+    # The small model has a calibration, which the adapter's weights have nothing of.
+    assert not [record for record in caplog.records if "calibration" in record.getMessage()]
     assert {path: path.stat().st_mtime_ns for path in folder.glob("before/samples/*.json")} == {
         path: time for path, time in answers.items() if path.parent.parent.name == "before"
     }
@@ -167,13 +170,46 @@ def test_errors_of_corrections_are_told_before_anything(data, tmp_path):
 def test_what_fits_is_chosen(model):
     device = torch.device("cpu")
     roomy = fit(model.config, device, 2**40, "paper")
-    assert (roomy.quantization, roomy.dtype, roomy.batch_size) == ("none", torch.float32, 4)
+    assert (roomy.quantization, roomy.dtype, roomy.batch_size, roomy.frames) == ("none", torch.float32, 4, 5)
+    assert "masks of 1 to 5 frames of each: about" in str(roomy)
     tighter = fit(model.config, device, int(roomy.needed / 0.85) - 1, "paper")
     assert tighter.needed < roomy.needed and tighter.batch_size * tighter.accumulate >= 3
     assert fit(model.config, torch.device("cuda"), 2**40, "paper").dtype == torch.bfloat16
     assert fit(model.config, device, 2**40, "lora", "nf4").quantization == "nf4"
     with pytest.raises(ResourceError, match=r"Training takes about .* GiB, and cpu has"):
         fit(model.config, device, 2**20, "paper")
+
+
+@pytest.mark.parametrize("mode", ["framewise", "video"])
+def test_fewer_frames_where_more_do_not_fit(mode):
+    config, device = load_config(str(TINY_MODEL)), torch.device("cpu")
+    config.mask_training_mode, config.mask_padding_slots = mode, 0
+    few, many = (fit(config, device, 2**40, "paper", "none", frames) for frames in (1, 7))
+    assert (few.frames, many.frames) == (1, 7) and few.needed < many.needed
+    assert "masks of 1 frame of each" in str(few)
+    tight, enough = (fit(config, device, mib * 2**20, "paper", "none") for mib in (31, 60))
+    assert 1 <= tight.frames < enough.frames == 5 and (tight.batch_size, tight.accumulate) == (1, 4)
+    assert tight.needed <= 0.85 * tight.free
+    with pytest.raises(ResourceError, match="or --quantization nf4 and fewer --frames"):
+        fit(config, device, 2**20, "paper", "none", 7)
+
+
+def test_the_frames_of_the_plan_are_learned(data, tmp_path, monkeypatch):
+    drawn = []
+    collate = VideoGlammDataCollator.__call__
+
+    def seen(self, samples):
+        batch = collate(self, samples)
+        drawn.append((self.num_mask_frames, max(len(frames) for frames in batch["grounding_frames"])))
+        return batch
+
+    monkeypatch.setattr(VideoGlammDataCollator, "__call__", seen)
+    options = TuneOptions(max_steps=3, max_new_tokens=4, frames=2)
+    assert tune(data, str(TINY_MODEL), tmp_path / "run", options, device="cpu").plan.frames == 2
+    training = [most for bounds, most in drawn if bounds == (1, 2)]
+    assert training and max(training) == 2
+    with pytest.raises(InputError, match="another frames; give another --output"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(max_steps=3, max_new_tokens=4), device="cpu")
 
 
 def test_corrections_become_samples(model, ask, tmp_path):
@@ -209,6 +245,7 @@ def test_corrections_become_samples(model, ask, tmp_path):
         ({"max_steps": 0}, "max_steps is 0"),
         ({"quantization": "8bit"}, "must be auto, none or nf4"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),
+        ({"frames": 0}, "frames is 0"),
     ],
 )
 def test_options_that_cannot_be_used(options, message):
@@ -242,3 +279,30 @@ def test_the_command(data, tmp_path, capsys):
 def test_figures_without_an_interval_are_shown():
     lines = table([Difference("J&F", 0.5, 0.75, (0.1, 0.4)), Difference("BLEU-1", 0.5, 0.25, None)])
     assert lines[1].endswith("+0.250   (+0.100 to +0.400)") and lines[2].endswith("-0.250")
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "trackio"])
+def test_numbers_go_where_trainer_writes_them(data, tmp_path, monkeypatch, name):
+    # Read when it is imported.
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip(name)
+    options = TuneOptions(max_steps=4, max_new_tokens=4, report_to=name)
+    tune(data, str(TINY_MODEL), tmp_path / "run", options, device="cpu")
+    if name == "trackio":
+        assert list(tmp_path.glob("trackio/*.db"))
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (tmp_path / "run" / "checkpoints").rglob("events.out.tfevents.*")
+    read = EventAccumulator(str(events)).Reload()
+    assert {"train/loss", "train/ce_loss", "eval/loss", "eval/mask_bce_loss"} <= set(read.Tags()["scalars"])
+    assert [event.step for event in read.Scalars("eval/loss")] == [1, 2, 3, 4]
+
+
+def test_where_numbers_cannot_go_is_told_at_once(data, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="report_to is 'tensorbord'"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(report_to="tensorbord"))
+    monkeypatch.setattr(adapter_tuning, "get_available_reporting_integrations", lambda: ["wandb"])
+    with pytest.raises(InputError, match=r"which is not installed \(installed are wandb\): pip install tensorboard"):
+        tune(data, str(TINY_MODEL), tmp_path / "run", TuneOptions(report_to="tensorboard"))
+    assert not (tmp_path / "run").exists()

@@ -56,9 +56,7 @@ def segment(parser: ArgumentParser) -> None:
         metavar="PROBABILITY",
         help="leave out masks that are less probably right, such as 0.5, and say so (default: leave none out)",
     )
-    unsure.add_argument(
-        "--calibration", metavar="FILE", help="what `videoglamm calibrate` wrote (default: the model's own, if any)"
-    )
+    _calibration(unsure)
     _quiet(parser)
     _loading(parser)
     parser.add_argument("--seed", type=int, help="sample the answer with this seed instead of taking the likeliest")
@@ -141,8 +139,15 @@ def watch(parser: ArgumentParser) -> None:
         help="without a frame for so long, a camera has stopped, and a file has ended (default: 10)",
     )
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default: 512)")
+    _calibration(parser)
     _loading(parser)
     _quiet(parser)
+
+
+def _calibration(parser: Any) -> None:
+    parser.add_argument(
+        "--calibration", metavar="FILE", help="what `videoglamm calibrate` wrote (default: the model's own, if any)"
+    )
 
 
 def _loading(parser: Any) -> None:
@@ -459,8 +464,8 @@ def calibrate(parser: ArgumentParser) -> None:
 def tune(parser: ArgumentParser) -> None:
     """Tunes a model on your own data and measures it before and after.
 
-    It checks the data, holds some videos out, chooses LoRA or QLoRA and a batch that fit the machine, ends when it
-    gets no better, and keeps the best.
+    It checks the data, holds some videos out, chooses LoRA or QLoRA, a batch and how many frames, so that they fit the
+    machine, ends when it gets no better, and keeps the best.
 
     A page compares before and after on the videos held out. The same command again goes on where the last one was
     ended.
@@ -500,6 +505,12 @@ def tune(parser: ArgumentParser) -> None:
         help="nf4 is QLoRA, none LoRA (default: auto, LoRA where it fits)",
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="samples of a step (default: what fits, 4 in all)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="most frames of a sample whose masks are learned at once (default: what fits, 5 at most)",
+    )
     parser.add_argument(
         "--max-new-tokens",
         type=int,

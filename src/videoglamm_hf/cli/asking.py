@@ -26,7 +26,7 @@ from ..render.overlay_video import render_video
 from ..render.video_encoding import write_mp4
 from .answer_file import answer_document, note_of
 from .rle_masks import RleMasks
-from .wording import percent
+from .wording import with_sureness
 
 # Kind of the output folder.
 ANSWER = "answer"
@@ -179,15 +179,6 @@ def _how_sure(
     return model.answer_probabilities(tokens, log_probs, scores, ious, mask_mode)
 
 
-def shown_labels(answer: GroundedAnswer) -> list[str]:
-    """What a picture calls each object: its phrase, and how sure its masks are if that is known."""
-    if answer.probabilities is None:
-        return answer.labels
-    return [
-        f"{label} ({percent(own)})" for label, own in zip(answer.labels, answer.probabilities.tolist(), strict=True)
-    ]
-
-
 def write_answer(
     output: Path,
     clip: SampledClip,
@@ -211,7 +202,7 @@ def write_answer(
         OutputError: If the folder cannot be written, or has contents and may not be replaced.
     """
     check_output(output, overwrite=overwrite, kind=ANSWER)
-    labels = shown_labels(answer)
+    labels = with_sureness(answer.labels, answer.probabilities)
     left_out = f"\n{note_of(answer)}" if answer.left_out else ""
     masks = answer.masks if hasattr(answer.masks, "rles") else answer.masks.numpy()
     with replacing_folder(output, ANSWER, overwrite=overwrite) as folder:

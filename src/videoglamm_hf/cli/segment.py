@@ -22,7 +22,7 @@ from ..render.colors import object_colors
 from ..render.terminal import colored_answer
 from .answer_file import note_of
 from .asking import ANSWER, ask, every_frame, write_answer
-from .model_choice import model_or_small
+from .model_choice import CALIBRATE, model_or_small, take_calibration
 from .processes import started_processes
 from .screen import library_bars, say, shows_colors, shows_progress
 from .segment_folder import answer_videos
@@ -31,7 +31,6 @@ from .wording import counted, percent
 
 # Options of `segment` by what takes them.
 _SAMPLING = ("fps", "num_frames", "max_frames", "start_time", "end_time")
-_CALIBRATE = "run `videoglamm calibrate DATA --model MODEL` with held-out data first"
 _TRACKING = ("prompt_frame", "num_anchors", "max_objects_per_batch")
 
 
@@ -154,7 +153,7 @@ def _check_calibration(arguments: argparse.Namespace) -> None:
         return
     folder = Path(arguments.model)
     if arguments.abstain is not None and folder.is_dir() and not (folder / CALIBRATION_FILE).exists():
-        raise InputError(f"--abstain needs a calibrated model, and {folder} has no {CALIBRATION_FILE}; {_CALIBRATE}.")
+        raise InputError(f"--abstain needs a calibrated model, and {folder} has no {CALIBRATION_FILE}; {CALIBRATE}.")
 
 
 def _loaded(arguments: argparse.Namespace, device: str | None) -> Any:
@@ -164,13 +163,7 @@ def _loaded(arguments: argparse.Namespace, device: str | None) -> Any:
         InputError: With --abstain or --calibration, if there is none of these weights and of this mask mode.
     """
     model = load_model(arguments.model, arguments.dtype, device, arguments.quantization)
-    if arguments.calibration is not None:
-        model.calibration = read_calibration(arguments.calibration)
-    if arguments.calibration is None and arguments.abstain is None:
-        return model
-    problem = model.calibration_for(arguments.mode)[1]
-    if problem is not None:
-        raise InputError(f"{problem} {_CALIBRATE[0].upper()}{_CALIBRATE[1:]}.")
+    take_calibration(model, arguments.calibration, arguments.mode, needed=arguments.abstain is not None)
     return model
 
 

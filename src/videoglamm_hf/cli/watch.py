@@ -26,9 +26,9 @@ from ..render.legend import font_size_for, legend_strip
 from ..render.overlay import overlay_masks
 from ..render.video_encoding import write_mp4
 from ..tracking import FrameMasks
-from .model_choice import model_or_small
+from .model_choice import model_or_small, take_calibration
 from .screen import library_bars, say, shows_progress
-from .wording import counted
+from .wording import counted, with_sureness
 
 WATCH = "watch"
 # Frames a second of the overlay, which shows the newest frame there was.
@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     with library_bars(shows_progress(arguments.quiet)):
         processor = load_processor(arguments.model)
         model = load_model(arguments.model, arguments.dtype, arguments.device, arguments.quantization)
+    take_calibration(model, arguments.calibration, "video")
     session = LiveSession(
         model,
         processor,
@@ -130,9 +131,8 @@ def _watched(
             seen.add(arrived)
             if session.answer is not told:
                 told = session.answer
-                named = ", ".join(
-                    f"{number} {label}" for number, label in zip(told.numbers, session.labels, strict=True)
-                )
+                labels = with_sureness(session.labels, session.probabilities)
+                named = ", ".join(f"{number} {label}" for number, label in zip(told.numbers, labels, strict=True))
                 bar.write(f"{told.seconds:.1f} s: {told.answer.text}" + (f" [{named}]" if named else ""))
             bar.update()
             bar.set_postfix(missed=seen.missed, delay=f"{1000 * seen.delays[-1]:.0f}ms", refresh=False)
@@ -186,12 +186,14 @@ def _pictures(
 
 def _line(session: LiveSession, arrived: ArrivedFrame, found: FrameMasks) -> dict[str, Any]:
     """What a line of masks.jsonl says: a frame, and every object in it."""
+    sure, presence = session.probabilities, session.presence_probability
     objects = [
         {
             "number": number,
             "phrase": label,
             "object_score": round(float(found.object_scores[i]), 4),
             "iou_score": round(float(found.iou_scores[i]), 4),
+            **({} if sure is None else {"probability": round(float(sure[i]), 4)}),
             "mask": encode_rle(found.masks[i].numpy()),
         }
         for i, (number, label) in enumerate(zip(session.numbers, session.labels, strict=True))
@@ -201,6 +203,7 @@ def _line(session: LiveSession, arrived: ArrivedFrame, found: FrameMasks) -> dic
         "seconds": round(arrived.seconds, 4),
         "missed": arrived.missed,
         "asked_at": None if session.answer is None else session.answer.seconds,
+        **({} if presence is None else {"presence_probability": round(presence, 4)}),
         "objects": objects,
     }
 
@@ -212,5 +215,6 @@ def _overlay(session: LiveSession, arrived: ArrivedFrame, found: FrameMasks) -> 
     width, font = picture.shape[1], font_size_for(picture)
     # One row, whatever is named: the overlay has one size.
     empty = legend_strip(width, [" "], [BACKGROUND], font)
-    strip = legend_strip(width, session.labels, colors, font)[: len(empty)]
+    labels = with_sureness(session.labels, session.probabilities)
+    strip = legend_strip(width, labels, colors, font)[: len(empty)]
     return np.concatenate([picture, strip if len(strip) else empty])

@@ -1,5 +1,8 @@
 """Words that fit their numbers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 def counted(number: int, noun: str, several: str | None = None) -> str:
     """A number and its noun, and how it is written of several if not with an s.
@@ -17,3 +20,15 @@ def percent(share: float) -> str:
     ('93 %', '99 %', '1 %')
     """
     return f"{min(99, max(1, round(100 * share)))} %"
+
+
+def with_sureness(labels: Sequence[str], probabilities: Any) -> list[str]:
+    """What objects are called for people, with how sure their masks are where that is known.
+
+    Args:
+        labels: What they are called.
+        probabilities: float `[N]`, or None.
+    """
+    if probabilities is None:
+        return list(labels)
+    return [f"{label} ({percent(own)})" for label, own in zip(labels, probabilities.tolist(), strict=True)]

@@ -9,7 +9,6 @@ runs are checked here first.
 from __future__ import annotations
 
 import numbers
-import re
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ from pycocotools import mask as coco
 
 from ..errors import InputError
 from ..frame_arrays import MAX_PIXELS
-
-# No character of the format; a number of more than 30 bits, which no mask needs; a number cut short.
-_MALFORMED = re.compile(rb"[^0-o]|[P-o]{6}|[P-o]\Z")
+from ..mask_runs import run_lengths
 
 _SAFE_PIXELS = 3 * 2**24  # of larger masks, see `_check_writable`
 
@@ -69,7 +66,7 @@ def compress_rle(rle: dict[str, Any]) -> dict[str, Any]:
     is_text = isinstance(counts, (str, bytes))
     if is_text:
         data = counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
-        runs = _run_lengths(data)
+        runs = run_lengths(data)
     else:
         try:
             runs = np.asarray(counts)
@@ -114,21 +111,6 @@ def size_problem(size: Any, least: int = 1) -> str | None:
     if min(size) < least or size[0] * size[1] > MAX_PIXELS:
         return f"must be sides of at least {least} and at most {MAX_PIXELS} pixels (VIDEOGLAMM_MAX_PIXELS)"
     return None
-
-
-def _run_lengths(counts: bytes) -> np.ndarray:
-    """int64 [runs] of compressed counts; nothing says yet that they are positive or fit a size."""
-    if _MALFORMED.search(counts):
-        raise InputError("the counts of a mask encoding are cut short or hold what does not belong there")
-    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - ord("0")  # bit 5: more follow; bit 4 of a last: sign
-    ends = np.flatnonzero(groups < 32)
-    lengths = np.diff(ends, prepend=-1)
-    places = np.arange(groups.size) - np.repeat(ends - lengths + 1, lengths)
-    runs = np.diff(np.cumsum((groups & 31) << 5 * places)[ends], prepend=0)
-    runs -= (groups[ends] & 16) << (5 * lengths - 4)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
 
 
 def _check_writable(pixels: int, runs: int) -> None:

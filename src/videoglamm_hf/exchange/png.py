@@ -16,7 +16,7 @@ from ..data.rle import decode_rle, encode_rle
 from ..errors import InputError
 from ..media_files import short_name
 from ..output_files import explained_writes
-from .annotated_video import AnnotatedVideo, check_object_count, frames_overlap
+from .annotated_video import AnnotatedVideo, area_of, check_object_count, frames_overlap
 from .gathering import Shape, gather
 from .media import MediaFinder, write_frames
 from .progress import shown
@@ -26,6 +26,8 @@ _MODES = ("1", "L", "P", "RGB", "RGBA", "I;16", "I")
 _EXPECTED = "masks are PNG files of 1, 8 or 16 bits, with a palette, or in colours"
 _VOID = 255
 _MOST_GREYS = 64  # a smoothed or compressed mask in black and white has more
+_NEAR_WHITE = 240  # of which it has several values, and nobody two objects
+_THRESHOLD = "Image.open(path).convert('L').point(lambda v: 255 * (v > 127)).save(path)"
 _MASK_ROOTS = ("Annotations", "Annotations_6fps", "SegmentationClass", "masks")
 _RESOLUTIONS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between Annotations/ and the videos
 _NOT_MASKS = {"JPEGImages", "JPEGImages_24fps", "frames", "images", "videos", "rgb", "imgs"}
@@ -184,11 +186,8 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
         own = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
         own = own[own != 0]
         check_object_count(len(own), str(path))
-        if colors == "grey" and values.dtype == np.uint8 and len(own) > _MOST_GREYS and own[-1] == _VOID:
-            raise InputError(
-                f"{path}: has {len(own)} values of grey: masks that were smoothed or compressed look like this. Save "
-                "them without smoothing, as PNG, or as numbers of objects with a palette"
-            )
+        if colors == "grey" and values.dtype == np.uint8:
+            _refuse_smoothed(own, path)
         for value in own.tolist():
             color = value if isinstance(colors, str) else colors[value]
             found.append((i, value, color, encode_rle(values == value)))
@@ -210,7 +209,7 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
             by_color = True
             found = [(i, color, color, mask) for i, _, color, mask in found if color]
     if not by_color and _VOID in seen:
-        reading.note(f"{where}: value {_VOID} was left out, as it marks what nobody judged")
+        reading.note(f"{where}: value {_VOID} was left out, as it marks what nobody judged{_doubt(kind, found)}")
         found = [one for one in found if one[1] != _VOID]
     by_color = by_color or (kind == "palette" and bool(labels.colors))
     shapes = []
@@ -221,6 +220,32 @@ def _shapes_of_values(video: str, files: Sequence[Path], labels: _Labels, readin
         else:
             shapes.append(Shape(i, labels.of(video, value, path), value, mask, path))
     return shapes
+
+
+def _refuse_smoothed(values: np.ndarray, path: Path) -> None:
+    """Raises InputError for greys of a mask in black and white that was smoothed, scaled or compressed."""
+    white = values[values >= _NEAR_WHITE]
+    if len(white) < 2 and not (len(values) > _MOST_GREYS and values[-1] == _VOID):
+        return
+    raise InputError(
+        f"{path}: has {len(values)} values of grey, {', '.join(map(str, white[:4]))} among them: masks that were "
+        "smoothed, scaled or saved as JPEG look like this, and every value would be an object. Save them again "
+        f"without smoothing, as PNG; or make each file black and white first, in Python with Pillow: {_THRESHOLD}; if "
+        "these are numbers of objects, save them with a palette or 16 bits"
+    )
+
+
+def _doubt(kind: str, found: Sequence[tuple[int, int, int, dict[str, Any]]]) -> str:
+    """What else greys may be: a palette means numbers, greys may be white with noise around."""
+    if kind != "grey":
+        return ""
+    left, kept = (
+        sum(area_of(own) for _, value, _, own in found if (value == _VOID) is void) for void in (True, False)
+    )
+    return (
+        f"; it covers {left} pixels, and the other values, an object each, {kept}: if these are masks in black and "
+        f"white with noise, make each file so first, in Python with Pillow: {_THRESHOLD}"
+    )
 
 
 def _values(path: Path) -> tuple[np.ndarray, Any]:

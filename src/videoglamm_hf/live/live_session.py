@@ -10,16 +10,19 @@ Shapes: N objects, H x W size of the frames, C channels of a prompt embedding.
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..calibration_file import ModeCalibration
+from ..calibration_videoglamm import calibrated_probabilities
 from ..errors import InputError
 from ..finite import explained_by
 from ..frame_arrays import as_array, check_frame
 from ..frame_sampling import check_number
+from ..generation_checks import check_generate_options
 from ..grounded_answer import GroundedAnswer
 from ..image_streams import grounding_stream
 from ..mask_overlap import mask_iou
@@ -38,6 +41,8 @@ from ..tracking import DecidedFrame, FrameMasks, MaskReadout, TrackingOptions, o
 
 # Two masks of one frame that overlap by more are the same object's.
 SAME_OBJECT = 0.5
+# Newest frames of an answer that tell how sure its objects are: as many as a long clip has, and no more for ever.
+_SURE_FRAMES = 256
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +50,7 @@ class LiveAnswer:
     """What was answered about a window.
 
     Attributes:
-        answer: Its words; no masks.
+        answer: Its words; no masks, and no probabilities, which [`LiveSession`] has of what it has followed so far.
         numbers: Per [SEG], the object's number.
         frame_index: The frame from which its objects are followed.
         seconds: That frame's time.
@@ -57,6 +62,16 @@ class LiveAnswer:
     seconds: float
 
     __repr__ = short_repr
+
+
+@dataclass(frozen=True, repr=False)
+class _Words:
+    """What the words of an answer say of how sure it is: the calibration there was, the tokens and their
+    log probabilities, `[n]`."""
+
+    calibration: ModeCalibration
+    tokens: torch.Tensor
+    log_probs: torch.Tensor
 
 
 @dataclass
@@ -97,6 +112,7 @@ class LiveSession:
         background: bool = False,
         **generate_options: Any,
     ) -> None:
+        check_generate_options(model.generation_config, generate_options)
         check_number("window", window, above=0)
         if ask_every is not None:
             check_number("ask_every", ask_every, above=0)
@@ -117,6 +133,9 @@ class LiveSession:
         self._asked: _Asking | None = None
         self._last_asked = float("-inf")
         self._wanted = False
+        # Of a calibrated model: of the answer its words, and the object and IoU scores of the newest frames.
+        self._words: _Words | None = None
+        self._scores: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=_SURE_FRAMES)
         self.ask(question)
 
     def __repr__(self) -> str:
@@ -132,6 +151,24 @@ class LiveSession:
     def numbers(self) -> list[int]:
         """Numbers of the objects of the newest masks: the same object keeps its own from answer to answer."""
         return list(self._numbers)
+
+    @property
+    def probabilities(self) -> torch.Tensor | None:
+        """float32 `[N]`: of each object of the newest masks that they are right, by the frames since the answer (the
+        newest 256); None of a model that is not calibrated for video mode, and before the first answer."""
+        return self._how_sure()[0]
+
+    @property
+    def presence_probability(self) -> float | None:
+        """That what was asked about is there at all; None as for [`probabilities`]."""
+        return self._how_sure()[1]
+
+    def _how_sure(self) -> tuple[torch.Tensor | None, float | None]:
+        if self._words is None or not self._scores:
+            return None, None
+        own, seg_token_id = self._words, self.model.config.seg_token_id
+        scores = (torch.stack(parts, dim=1) for parts in zip(*self._scores, strict=True))
+        return calibrated_probabilities(own.calibration, seg_token_id, own.tokens, own.log_probs, *scores)
 
     @property
     def is_asking(self) -> bool:
@@ -167,6 +204,8 @@ class LiveSession:
         self._ask_when_due()
         found = self._decide(picture)
         self._masks = found.masks
+        if self._words is not None:
+            self._scores.append((found.object_scores, found.iou_scores))
         return found
 
     def _checked(self, frame: Any, seconds: float | None) -> np.ndarray:
@@ -216,8 +255,10 @@ class LiveSession:
             self._wanted = self._wanted or asked.has_failed
             self._start(*asked.result())
 
-    def _start(self, answer: GroundedAnswer, prompts: torch.Tensor) -> None:
+    def _start(self, answer: GroundedAnswer, prompts: torch.Tensor, words: _Words | None) -> None:
         """Objects of a new answer, from this frame on."""
+        self._words = words
+        self._scores.clear()
         self._prompts, self._labels = prompts, answer.labels
         self.answer = LiveAnswer(answer, [], self._index, self._seconds)
 
@@ -290,7 +331,7 @@ class _Asking:
         self.model, self.processor, self.question = model, processor, question
         self.frames, self.options = frames, options
         self.is_done = False
-        self._found: tuple[GroundedAnswer, torch.Tensor] | None = None
+        self._found: tuple[GroundedAnswer, torch.Tensor, _Words | None] | None = None
         self._error: BaseException | None = None
 
     def start(self) -> None:
@@ -307,13 +348,13 @@ class _Asking:
     def has_failed(self) -> bool:
         return self._error is not None
 
-    def result(self) -> tuple[GroundedAnswer, torch.Tensor]:
+    def result(self) -> tuple[GroundedAnswer, torch.Tensor, _Words | None]:
         if self._error is not None:
             raise self._error
         return self._found
 
     @torch.no_grad()
-    def _answered(self) -> tuple[GroundedAnswer, torch.Tensor]:
+    def _answered(self) -> tuple[GroundedAnswer, torch.Tensor, _Words | None]:
         video = np.stack([picture for _, picture in self.frames])
         content = [{"type": "video", "video": video}, {"type": "text", "text": self.question}]
         inputs = self.processor.apply_chat_template(
@@ -327,4 +368,13 @@ class _Asking:
         inputs["grounding_frames"] = [own[:0] for own in inputs["grounding_frames"]]
         output = self.model.generate(**inputs, **self.options)
         (answer,) = self.processor.post_process_grounded_generation(output)
-        return answer, output.prompt_embeddings[0]
+        # Of no frame yet.
+        answer = replace(answer, probabilities=None, presence_probability=None)
+        return answer, output.prompt_embeddings[0], self._words(output)
+
+    def _words(self, output: Any) -> _Words | None:
+        calibration = self.model.calibration_to_use("video")
+        if calibration is None or output.word_log_probs is None:
+            return None
+        log_probs = output.word_log_probs[0]
+        return _Words(calibration, output.sequences[0, output.prompt_length :][: len(log_probs)].cpu(), log_probs)

@@ -12,6 +12,7 @@ from ..errors import InputError, ResourceError, is_out_of_memory
 from ..explained_loading import check_regular_files, explained
 from ..processing_videoglamm import VideoGlammProcessor
 from .choices import QUANTIZATIONS
+from .kernel_messages import tell_kernel_messages
 from .memory_estimate import weight_bytes
 from .names import check_model_name
 
@@ -97,6 +98,8 @@ def load_model(folder: str, dtype: str = "auto", device: str | None = None, quan
         raise InputError(f"The model cannot be put on {device!r}: {str(error).splitlines()[0]}") from error
     config = load_config(folder, quantization)
     options: dict[str, Any] = {"dtype": dtype}
+    if quantization == "nf4" or getattr(config, "quantization_config", None) is not None:
+        tell_kernel_messages()
     if quantization != "none":
         # Quantised layer by layer where it will stay.
         options |= {"quantization_config": quantization_config(quantization), "device_map": {"": device}}

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..calibration_file import CALIBRATION_FILE
 from ..configuration_videoglamm import LOSS_PARTS
 from ..data.clips import read_training_clip
 from ..data.masks import decode_masks
@@ -165,7 +166,8 @@ class VideoGlammTrainer(Trainer):
         return output._replace(predictions=predictions, label_ids=truth)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`.
+        """As `Trainer.train`; True goes on from the newest whole checkpoint of `output_dir`. A calibration is
+        forgotten, as it is of other weights then.
 
         Raises:
             CheckpointError: The checkpoint named is damaged, or True was given and there is no whole one.
@@ -179,6 +181,13 @@ class VideoGlammTrainer(Trainer):
                 raise CheckpointError(f"{self.args.output_dir} holds no whole checkpoint to resume from; start anew.")
         elif resume_from_checkpoint:
             check_training_checkpoint(resume_from_checkpoint)
+        for module in self.model.modules():
+            # By an attribute, as of all our own classes; adapters hold the model inside.
+            if hasattr(module, "forget_calibration"):
+                module.forget_calibration(
+                    f"The weights were trained since, so {CALIBRATION_FILE} is not used; make it anew with "
+                    "`videoglamm calibrate`."
+                )
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

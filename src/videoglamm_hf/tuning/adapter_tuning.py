@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments, set_seed
+from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
 from ..checking.check import DataCheck, check_data
 from ..data.collator import VideoGlammDataCollator
@@ -48,6 +49,8 @@ class TuneOptions:
         max_steps: In place of epochs.
         quantization: `"none"`, `"nf4"`, or `"auto"` for what fits.
         batch_size: Samples of a step; None for what fits.
+        frames: Most frames of a sample whose masks are learned at once (how many and which is drawn anew every time);
+            None for what fits, 5 at most, as in the paper.
         max_new_tokens: Longest answer when it is measured.
         seed: Of the split, the order of samples, and the new weights.
         report_to: Where Trainer writes its numbers: `"tensorboard"`, `"trackio"`, ..., `"none"`.
@@ -64,6 +67,7 @@ class TuneOptions:
     max_steps: int = -1
     quantization: str = "auto"
     batch_size: int | None = None
+    frames: int | None = None
     max_new_tokens: int = 128
     seed: int = 0
     report_to: str = "none"
@@ -71,8 +75,9 @@ class TuneOptions:
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "max_new_tokens"):
             check_whole_number(name, getattr(self, name), 1, "it must be a whole number of at least 1")
-        if self.batch_size is not None:
-            check_whole_number("batch_size", self.batch_size, 1, "it must be a whole number of at least 1")
+        for name in ("batch_size", "frames"):
+            if getattr(self, name) is not None:
+                check_whole_number(name, getattr(self, name), 1, "it must be a whole number of at least 1")
         if self.max_steps != -1:
             check_whole_number("max_steps", self.max_steps, 1, "it must be a whole number of at least 1")
         if self.quantization not in ("auto", "none", "nf4"):
@@ -133,11 +138,12 @@ def tune(
         say: Told what is being done.
 
     Raises:
-        InputError: The data have errors, or the folder is that of another tuning.
+        InputError: The data have errors, the folder is that of another tuning, or what `report_to` names is not there.
         ResourceError: Training does not fit.
         OutputError: The folder cannot be written.
     """
     options, folder = options or TuneOptions(), Path(output)
+    _check_reporting(options.report_to)
     processor, config = load_processor(model), load_config(model)
     check = check_data(data, processor=processor, progress=progress)
     _refuse_errors(check, data)
@@ -146,7 +152,8 @@ def tune(
         _refuse_errors(check_data(path, processor=processor), path)
     parts = read_parts(Path(data), options.seed, files)
     device = device or best_device()
-    plan = fit(config, torch.device(device), free_bytes(device), options.recipe, options.quantization)
+    free = free_bytes(device)
+    plan = fit(config, torch.device(device), free, options.recipe, options.quantization, options.frames)
     _start(folder, {"data": str(data), "model": model, "samples": parts.digest, **asdict(options)})
     train, validation = parts.write(folder)
     held = f"{len(parts.validation)} of them held out"
@@ -166,6 +173,7 @@ def tune(
             processor.save_pretrained(folder / "adapter")
             aside.write_text(json.dumps(steps) + "\n", encoding="utf-8")
     else:
+        loaded.forget_calibration("The adapter changes the weights that were calibrated.")
         tuned = PeftModel.from_pretrained(loaded, folder / "adapter").eval()
     say("after: asking the validation part")
     adapter = {"adapter": weights_identity(str(folder / "adapter"))}
@@ -230,7 +238,7 @@ def _train(
     trainer = _Trainer(
         tuned,
         arguments,
-        data_collator=VideoGlammDataCollator(processor, seed=options.seed),
+        data_collator=VideoGlammDataCollator(processor, (1, plan.frames), seed=options.seed),
         train_dataset=samples,
         eval_dataset=JsonlDataset(validation),
         processing_class=processor,
@@ -264,6 +272,20 @@ class _Trainer(VideoGlammTrainer):
             return super().get_eval_dataloader(*args, **kwargs)
         finally:
             self.data_collator = given
+
+
+def _check_reporting(name: str) -> None:
+    """Raises InputError for what Trainer cannot write its numbers to, before anything takes time."""
+    if name in ("none", "all"):
+        return
+    try:
+        known = get_reporting_integration_callbacks([name])
+    except ValueError as error:
+        raise InputError(f"report_to is {name!r:.40}: {error}") from error
+    installed = get_available_reporting_integrations()
+    if known and name not in installed:
+        there = f"installed are {', '.join(installed)}" if installed else "none of the others is either"
+        raise InputError(f"report_to is {name!r:.40}, which is not installed ({there}): pip install {name}")
 
 
 def _refuse_errors(check: DataCheck, data: Any) -> None:

@@ -1,5 +1,6 @@
-"""How a model is trained so that it fits: LoRA or QLoRA, its precision, its batch; estimated, nothing is loaded."""
+"""How a model is trained so that it fits: LoRA or QLoRA, precision, batch, frames; estimated, nothing is loaded."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 from ..errors import ResourceError
 from ..loading.memory_estimate import estimate_memory, meta_model
 from ..loading.models import quantization_config
+from ..mask_training import mask_losses
 from ..training.fine_tuning import trainable_modules
 
 # Of what is free, how much training may take.
@@ -19,6 +21,8 @@ _TRAINED_BYTES = 16
 # checkpointing they are computed again.
 _ACTIVATIONS, _CHECKPOINTED = 6.0, 2.0
 _LARGEST_BATCH = 4
+# Most frames of a sample whose masks are learned at once, as in the paper; and objects in each.
+_FRAMES, _OBJECTS = 5, 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Plan:
         checkpointing: Whether activations are computed again in the backward pass.
         batch_size: Samples that are seen at once.
         accumulate: Batches of a step.
+        frames: Most frames of a sample whose masks are learned at once; at least one is, and which is drawn anew.
         needed, free: Bytes, estimated and found.
     """
 
@@ -39,6 +44,7 @@ class Plan:
     checkpointing: bool
     batch_size: int
     accumulate: int
+    frames: int
     needed: int
     free: int
 
@@ -47,13 +53,21 @@ class Plan:
         dtype = str(self.dtype).removeprefix("torch.")
         again = ", activations computed again" if self.checkpointing else ""
         return (
-            f"{how} in {dtype}{again}, {self.batch_size} x {self.accumulate} samples a step: about "
+            f"{how} in {dtype}{again}, {self.batch_size} x {self.accumulate} samples a step, masks of "
+            f"{'1 frame' if self.frames == 1 else f'1 to {self.frames} frames'} of each: about "
             f"{self.needed / 2**30:.1f} of {self.free / 2**30:.1f} GiB"
         )
 
 
-def fit(config: Any, device: torch.device, free: int, recipe: str, quantization: str = "auto") -> Plan:
-    """The best way to train that fits into memory, the roomiest first.
+def fit(
+    config: Any,
+    device: torch.device,
+    free: int,
+    recipe: str,
+    quantization: str = "auto",
+    frames: int | None = None,
+) -> Plan:
+    """The best way to train that fits into memory, the roomiest first: most frames, then precision, then batch.
 
     Args:
         config: The model's.
@@ -61,40 +75,82 @@ def fit(config: Any, device: torch.device, free: int, recipe: str, quantization:
         free: Bytes that are free on it.
         recipe: What trains, see [`trainable_modules`].
         quantization: `"none"`, `"nf4"`, or `"auto"` for whatever fits.
+        frames: Most frames of a sample whose masks are learned at once; None for what fits, 5 at most.
 
     Raises:
         ResourceError: Nothing fits.
     """
     precise = torch.float32 if device.type == "cpu" else torch.bfloat16
-    # The same however the others are stored.
-    trained = _TRAINED_BYTES * _trained(meta_model(config, precise), recipe)
-    smallest = None
-    for dtype, quantized, checkpointing in (
+    ways = (
         (precise, "none", False),
         (torch.bfloat16, "none", False),
         (torch.bfloat16, "none", True),
         (torch.bfloat16, "nf4", True),
-    ):
-        if quantization not in ("auto", quantized):
-            continue
-        weights, sample = _needs(config, dtype, quantized, checkpointing)
-        weights += trained
-        smallest = weights + sample if smallest is None else min(smallest, weights + sample)
-        for batch in range(_LARGEST_BATCH, 0, -1):
-            if weights + batch * sample <= _SHARE * free:
-                accumulate = max(1, _LARGEST_BATCH // batch)
-                return Plan(quantized, dtype, checkpointing, batch, accumulate, weights + batch * sample, free)
+    )
+    models = {dtype: meta_model(config, dtype) for dtype in {precise, torch.bfloat16}}
+    # The same however the others are stored.
+    trained = _TRAINED_BYTES * _trained(models[precise], recipe)
+    needs = functools.cache(functools.partial(_needs, config))
+    smallest = None
+    for number in range(_FRAMES, 0, -1) if frames is None else (frames,):
+        masks = {dtype: _mask_bytes(model, recipe, number) for dtype, model in models.items()}
+        for dtype, quantized, checkpointing in ways:
+            if quantization not in ("auto", quantized):
+                continue
+            weights, sample = needs(dtype, quantized, checkpointing)
+            weights, sample = weights + trained, sample + masks[dtype]
+            smallest = weights + sample if smallest is None else min(smallest, weights + sample)
+            for batch in range(_LARGEST_BATCH, 0, -1):
+                needed = weights + batch * sample
+                if needed <= _SHARE * free:
+                    accumulate = max(1, _LARGEST_BATCH // batch)
+                    return Plan(quantized, dtype, checkpointing, batch, accumulate, number, needed, free)
+    less = [
+        *(["--quantization nf4"] if quantization == "none" else []),
+        *(["fewer --frames"] if frames is not None and frames > 1 else []),
+    ]
     raise ResourceError(
         f"Training takes about {smallest / 2**30:.1f} GiB, and {device} has {free / 2**30:.1f} GiB free. Use a device "
-        "with more memory" + (", or --quantization nf4." if quantization == "none" else ".")
+        "with more memory" + (f", or {' and '.join(less)}." if less else ".")
     )
 
 
 def _needs(config: Any, dtype: torch.dtype, quantized: str, checkpointing: bool) -> tuple[int, int]:
-    """Bytes of weights, and of one sample's activations."""
-    estimate = estimate_memory(config, dtype, quantization_config(quantized), frames=5, objects=2, tokens=64)
+    """Bytes of weights, and of one sample's activations but those of the mask losses."""
+    estimate = estimate_memory(config, dtype, quantization_config(quantized), frames=1, objects=_OBJECTS, tokens=64)
     weights = sum(estimate.weights.values()) + estimate.workspace
     return weights, int(max(estimate.stages.values()) * (_CHECKPOINTED if checkpointing else _ACTIVATIONS))
+
+
+def _mask_bytes(model: nn.Module, recipe: str, frames: int) -> int:
+    """Bytes that the mask losses of one sample keep for the backward pass, counted on a model without data."""
+    trainable_modules(model, recipe)
+    config, decoder = model.config, model.pixel_decoder
+    known = {tensor.untyped_storage()._cdata for tensor in (*decoder.parameters(), *decoder.buffers())}
+    kept: dict[int, torch.Tensor] = {}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        # Kept alive, so that no other gets its place.
+        if tensor.untyped_storage()._cdata not in known:
+            kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    side, width = decoder.image_size, model.seg_projection.linear_2.out_features
+    prompts = torch.empty(_OBJECTS, width, dtype=model.dtype, device="meta", requires_grad=True)
+    pictures = torch.empty(frames, 3, side, side, dtype=torch.uint8, device="meta")
+    truth = torch.empty(_OBJECTS, frames, side, side, dtype=torch.int8, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        mask_losses(
+            decoder,
+            [prompts],
+            [pictures],
+            [truth],
+            mode=config.mask_training_mode,
+            frames_per_batch=config.grounding_batch_size,
+            padding_slots=config.mask_padding_slots,
+            gradient_frames=config.memory_gradient_frames,
+        )
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
 def _trained(model: nn.Module, recipe: str) -> int:

@@ -173,10 +173,40 @@ def evaluate(
     Raises:
         InputError: An unknown kind, or a number below 1.
     """
+    found = evaluate_clips(
+        model,
+        processor,
+        kinds=kinds,
+        mask_modes=mask_modes,
+        clips=clips,
+        config=config,
+        split=split,
+        seed=seed,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+    return [summarize(kind, mode, own) for (kind, mode), own in found.items()]
+
+
+def evaluate_clips(
+    model: Any,
+    processor: Any,
+    *,
+    kinds: Iterable[str] = KINDS,
+    mask_modes: Sequence[str] = ("framewise", "video"),
+    clips: int = 200,
+    config: ShapesWorldConfig | None = None,
+    split: str = "held_out",
+    seed: int = EVALUATION_SEED,
+    batch_size: int = 16,
+    max_new_tokens: int = 64,
+) -> dict[tuple[str, str], list[ClipScore]]:
+    """What every answer is worth, by kind and mask mode, in the order of the clips; arguments and errors are those of
+    [`evaluate`]."""
     if clips < 1 or batch_size < 1:
         raise InputError(f"clips is {clips} and batch_size {batch_size}; both must be at least 1.")
     model.eval()
-    scores = []
+    scores: dict[tuple[str, str], list[ClipScore]] = {}
     for kind in kinds:
         dataset = ShapesWorldDataset(split, kind, length=clips, config=config, seed=seed)
         by_mode: dict[str, list[ClipScore]] = {mode: [] for mode in mask_modes}
@@ -184,7 +214,7 @@ def evaluate(
             samples = [dataset[i] for i in range(start, min(start + batch_size, clips))]
             for mode, answers in _ask(model, processor, samples, mask_modes, max_new_tokens).items():
                 by_mode[mode] += [_score(answer, sample) for answer, sample in zip(answers, samples, strict=True)]
-        scores += [summarize(kind, mode, clip_scores) for mode, clip_scores in by_mode.items()]
+        scores |= {(kind, mode): clip_scores for mode, clip_scores in by_mode.items()}
     return scores
 
 
