@@ -84,6 +84,17 @@ def webp(side: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 
+def still_webp(path: Path, lossless: bool) -> bytes:
+    """A whole WebP whose picture says that it is as large as can be."""
+    Image.new("RGB", (16, 16)).save(path, "WEBP", lossless=lossless)
+    data = bytearray(path.read_bytes())
+    if lossless:
+        data[21:25] = (int.from_bytes(data[21:25], "little") | 0x0FFFFFFF).to_bytes(4, "little")
+    else:
+        data[26:30] = 2 * (2**14 - 1).to_bytes(2, "little")
+    return bytes(data)
+
+
 def jpeg(path: Path) -> bytes:
     Image.new("RGB", (16, 16)).save(path, "JPEG")
     data = bytearray(path.read_bytes())
@@ -159,6 +170,8 @@ BOMBS = {
     "strip.tiff": ("clip image", tiff(10, compression=8, t273=8, t278=2**31, t279=100), ""),
     "a.webp": ("clip image", webp(SIDE), PIXELS),
     "largest.webp": ("clip image", webp(2**14 - 1), PIXELS),
+    "lossless.webp": ("clip image", lambda path: still_webp(path, True), PIXELS),
+    "lossy.webp": ("clip image", lambda path: still_webp(path, False), PIXELS),
     "a.jpg": ("clip image", jpeg, PIXELS),
     "a.y4m": ("clip", b"YUV4MPEG2 W60000 H60000 F1:1\nFRAME\n" + bytes(100), ""),
     "raw.avi": ("clip", lambda path: video(path, "rawvideo", "bgr24"), PIXELS),

@@ -35,6 +35,11 @@ if "VIDEOGLAMM_MAX_PIXELS" in os.environ and Image.MAX_IMAGE_PIXELS:
 
 def open_picture(path: Path, name: str) -> Image.Image | None:
     """The picture or animation in a file, not decoded yet; None if it is not one."""
+    if size := _webp_size(path):
+        # Pillow below 13 makes room for the frames of such a file before it looks how large they are.
+        check_pixels(name, *size)
+        if Image.MAX_IMAGE_PIXELS and math.prod(size) > 2 * Image.MAX_IMAGE_PIXELS:
+            raise MediaError(f"{name}: the picture has too many pixels: {math.prod(size)}; {_LIFT}")
     Image.init()
     formats = [f for f in _PICTURE_FORMATS if f in Image.OPEN]
     try:
@@ -49,6 +54,25 @@ def open_picture(path: Path, name: str) -> Image.Image | None:
         picture.close()
         raise
     return picture
+
+
+def _webp_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) that a WebP file declares; None if it is none.
+
+    Source: RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
+    """
+    with path.open("rb") as file:
+        head = file.read(30)
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return None
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        sides = int.from_bytes(head[21:25], "little")
+        return 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
+    if head[12:16] == b"VP8 ":
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    return None
 
 
 def is_animation(path: Path) -> bool:
