@@ -118,9 +118,7 @@ class Steps:
                 raise InputError(f"An answer takes {_MOST_STEPS} corrections; ask again to start anew.")
             taken = _step(step)
             if len(json.dumps([*self.steps[: self.at], step])) > _MOST_CHARACTERS:
-                raise InputError(
-                    "The corrections of this answer are too many to keep; ask again to start anew."
-                )
+                raise InputError("The corrections of this answer are too many to keep; ask again to start anew.")
             session.replay([taken])
             self.steps[self.at :] = [step]
             self.at += 1
