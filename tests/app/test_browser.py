@@ -71,8 +71,8 @@ def test_words_appear_in_their_colours_and_masks_fill_the_timeline(page, clip_fi
     page.wait_for_function("media !== null")
     # Counts frames whose masks come while the answer is not whole yet.
     page.evaluate(
-        "window.midway = 0; const fill = player.fill.bind(player);"
-        "player.fill = (...given) => { fill(...given); midway += running && question === null ? 1 : 0; }"
+        "() => { window.midway = 0; const fill = player.fill.bind(player);"
+        "player.fill = (...given) => { fill(...given); midway += running && question === null ? 1 : 0; }; }"
     )
     page.click("#send")
     page.wait_for_selector(".vg-phrase")

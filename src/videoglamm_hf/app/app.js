@@ -14,6 +14,7 @@ let question = null;   // id of the answer that is shown
 let running = null;    // {hash, event, index, end} of the work under way; {} until the queue has taken it
 let earlier = null;    // the answer before the last correction
 let player = null;
+let ready = null;      // what is done before the session is known waits for it
 
 // Talking to the server
 
@@ -46,6 +47,7 @@ function fail(error) {
 async function attempt(work) {
   fail(null);
   try {
+    await ready;
     return await work();
   } catch (error) {
     say("");
@@ -577,11 +579,16 @@ async function start() {
     }));
     byId("examples").append(button);
   });
-  listen();
   history();
+}
+
+async function resume() {
+  if (media !== null) return;
   const last = state.questions.at(-1);
   if (last) await openQuestion(last.id);
   else if (state.media.length) await open(state.media.at(-1).id);
 }
 
-attempt(start);
+listen();
+ready = start();
+attempt(resume);

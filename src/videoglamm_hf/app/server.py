@@ -252,8 +252,13 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
 
     @app.get("/frames/{name}/{key}/{number}.jpg")
     def frame(name: str, key: str, number: int, session: Session = own) -> Response:
-        return FileResponse(
-            frame_file(session.medium(name), key, number),
+        try:
+            # Read at once: it may be removed while it is sent.
+            content = frame_file(session.medium(name), key, number).read_bytes()
+        except FileNotFoundError as error:
+            raise InputError("There is no such frame.") from error
+        return Response(
+            content,
             media_type="image/jpeg",
             headers={"Cache-Control": "private, max-age=86400"},
         )
