@@ -168,11 +168,13 @@ def test_the_python_that_is_copied_gives_the_same_answer(url, clip_file, tmp_pat
     question = given["question"]["id"]
     step = {"step": "correct", "corrections": [{"object": 0, "frame": 1, "points": [[100, 100]], "labels": [0]}]}
     visitor.last("correct", [question, "step", step])
+    visitor.last("correct", [question, "step", {"step": "rename", "object": 0, "label": "it"}])
     code = visitor.client.get(f"/export/{question}/python").text
     (tmp_path / about["name"]).write_bytes(clip_file.read_bytes())
     (tmp_path / "answer.py").write_text(f"{code}\nimport numpy as np\nnp.save('masks.npy', answer.masks.numpy())\n")
     subprocess.run([sys.executable, "answer.py"], cwd=tmp_path, check=True, capture_output=True)
-    expected, _ = answer_masks(visitor.client.get(f"/export/{question}/json").json())
+    expected, names = answer_masks(visitor.client.get(f"/export/{question}/json").json())
+    assert names[0] == "it"
     assert np.array_equal(np.load(tmp_path / "masks.npy"), expected)
 
 
@@ -481,9 +483,10 @@ def test_what_is_no_file_is_small(visitor):
         assert response.status_code == 413 and "MB" in response.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "sampling", ['{"fps": 1%s}' % ("0" * 400), '{"num_frames": 1%s}' % ("0" * 400), '{"fps": NaN}']
-)
+MANY = "1" + 400 * "0"
+
+
+@pytest.mark.parametrize("sampling", [f'{{"fps": {MANY}}}', f'{{"num_frames": {MANY}}}', '{"fps": NaN}'])
 def test_numbers_that_no_float_holds_are_refused_in_words(asked, sampling):
     visitor, about, _ = asked
     response = visitor.client.post(f"/frames/{about['id']}", content=sampling)
@@ -551,7 +554,9 @@ def test_frames_count_as_room_that_is_used(served, tmp_path, clip_file):
         response = visitor.client.post(f"/frames/{media}", json={"num_frames": 16, "start_time": number / 1000})
         statuses.append(response.status_code)
     used = sum(path.stat().st_size for path in tmp_path.glob("*/media/**/*") if path.is_file())
-    assert statuses[0] == 200 and used < 4 * size, (statuses, used / size)
+    assert statuses[0] == 200 and statuses[-1] == 503 and used < 4 * size, (statuses, used / size)
+    # The video that is worked with does not make room for its own frames.
+    assert [one["id"] for one in visitor.client.get("/state").json()["media"]] == [media]
 
 
 def test_odd_letters_in_a_question_spoil_no_file(url, clip_file):

@@ -136,10 +136,11 @@ def shown_frames(
     place = folder / "frames" / key
     if not (place / ABOUT).is_file():
         shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(exist_ok=True)
-        # Written aside: another tab may ask for the same ones at the same time.
-        aside = Path(tempfile.mkdtemp(dir=place.parent))
+        aside = None
         try:
+            place.parent.mkdir(exist_ok=True)
+            # Written aside: another tab may ask for the same ones at the same time.
+            aside = Path(tempfile.mkdtemp(dir=place.parent))
             with opened(folder, sampling, processor, settings) as clip:
                 for number, frame in enumerate(clip_frames(clip)):
                     (aside / f"{number}.jpg").write_bytes(jpeg(frame, _SHOWN_SIDE))
@@ -159,7 +160,8 @@ def shown_frames(
                 raise
             raise InputError("That video was removed while its frames were read.") from None
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
     return key, read_json(place / ABOUT)
 
 

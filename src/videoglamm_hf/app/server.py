@@ -245,7 +245,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         """The frames of a medium, as they are asked about with a sampling."""
         sampling = checked_sampling(await _json_body(request), settings)
         folder = session.medium(name)
-        await run_in_threadpool(sessions.make_room, 0)
+        await run_in_threadpool(sessions.make_room, 0, [folder])
         with sessions.busy(session):
             key, found = await run_in_threadpool(shown_frames, folder, sampling, engine.processor, settings)
         return {"key": key, **found}
@@ -272,8 +272,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
 
     @app.get("/export/{name}/{format}")
     def export(name: str, format: str, session: Session = own) -> Response:
-        _in_use(session, question=name)
-        sessions.make_room(0)
+        sessions.make_room(0, _in_use(session, question=name))
         with sessions.busy(session):
             file, shown = exported(engine, session, name, format)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(shown)}"}
@@ -283,8 +282,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
     def worked(request: gradio.Request, work: Callable[[Session], Iterator[list]], **used: Any) -> Iterator[str]:
         try:
             session = sessions.of(request.cookies.get(_COOKIE))
-            _in_use(session, **used)
-            sessions.make_room(0)
+            sessions.make_room(0, _in_use(session, **used))
         except VideoGlammError as error:
             yield _line([{"event": "error", "message": str(error)}])
             return
@@ -309,12 +307,15 @@ def _line(events: list[dict[str, Any]]) -> str:
     return f"{secrets.token_hex(2)} {json.dumps(events)}"
 
 
-def _in_use(session: Session, *, media: Any = None, question: Any = None) -> None:
-    """What is about to be used is not what was used longest ago; ids that are none are refused later."""
+def _in_use(session: Session, *, media: Any = None, question: Any = None) -> list[Path]:
+    """Folders of what is about to be used, which makes no room for itself; ids that are none are refused later."""
+    found = []
     with contextlib.suppress(InputError):
         if question is not None:
-            media = read_json(session.question(question) / ABOUT)["media"]
-        session.medium(media)
+            found.append(session.question(question))
+            media = read_json(found[0] / ABOUT)["media"]
+        found.append(session.medium(media))
+    return found
 
 
 def _is_work(body: bytes) -> bool:

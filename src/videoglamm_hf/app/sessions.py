@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -151,11 +151,12 @@ class Sessions:
             with self._lock:
                 self._promised -= needed
 
-    def make_room(self, needed: int) -> None:
+    def make_room(self, needed: int, keep: Collection[Path] = ()) -> None:
         """Removes what was used longest ago, of sessions that are not at work, until there is room.
 
         Args:
             needed: Bytes that are to be written.
+            keep: Folders that stay.
 
         Raises:
             ResourceError: There is not enough even then.
@@ -173,8 +174,8 @@ class Sessions:
             for _, _, path in sorted(entries, key=lambda entry: entry[0]):
                 if used + needed <= self.settings.disk_bytes:
                     return
-                if not self._busy.get(path.parent.parent.name):
-                    gone = [path, *_asked_about(path)]
+                if path not in keep and not self._busy.get(path.parent.parent.name):
+                    gone = [path, *(_asked_about(path) if path.parent.name == "media" else ())]
                     for folder in gone:
                         shutil.rmtree(folder, ignore_errors=True)
                         used -= sizes.pop(folder, 0)
