@@ -250,8 +250,12 @@ def test_quick_hands_do_one_thing_at_a_time(page, clip_file, tmp_path):
     assert masks(page) == shown and page.evaluate("player.answer.objects[0].name") == "one"
     # Asked twice and cancelled before the queue has taken it.
     page.evaluate(
-        "byId('ask').requestSubmit(); byId('ask').requestSubmit();"
-        "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))"
+        """async () => {
+          byId("ask").requestSubmit();
+          await new Promise((resolve) => setTimeout(resolve));
+          byId("ask").requestSubmit();
+          document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+        }"""
     )
     page.wait_for_function("!running")
     assert page.inner_text("#status") == "cancelled"
