@@ -115,6 +115,7 @@ def test_corrections_go_back_and_forward_and_outlive_a_restart(served, tmp_path,
         {"step": "add", "frame": 0, "mask": {"size": [10**6, 10**6], "counts": "00"}},
         {"step": "add", "frame": 0, "mask": {"size": [192, 192], "counts": "zzzz"}, "label": "x"},
         {"step": "rename", "object": 0, "label": "<p>"},
+        {"step": "rename", "object": 0, "label": "half \ud800"},
         {"step": "undo"},
     ],
 )

@@ -202,6 +202,14 @@ def test_words_name_objects(model, processor, asked):
     (answer,) = processor.post_process_grounded_generation(output)
     session = model.edit(output, answer=answer, encoded_videos=[encoded])
     assert session.answer.text == answer.text and torch.equal(session.answer.masks, answer.masks)
+    first = answer.labels[0]
+    session.rename(0, "something else")
+    renamed = session.answer
+    assert renamed.labels == ["something else", *answer.labels[1:]] and renamed.raw_text == answer.raw_text
+    assert renamed.text == answer.text.replace(first, "something else", 1)
+    assert all(renamed.text[phrase.start : phrase.end] == phrase.text for phrase in renamed.phrases)
+    session.undo()
+    assert session.answer.text == answer.text and session.answer.phrases == answer.phrases
     session.add(2, mask=BRUSH, label="the ball")
     assert session.answer.labels[-1] == "the ball"
     assert session.answer.text.endswith("the ball")
@@ -373,6 +381,7 @@ BAD = [
     ("merge", (0, 0), "cannot be merged with itself"),
     ("remove", (9,), "There is no object 9"),
     ("rename", (0, " "), "give some words"),
+    ("rename", (0, "half a character \ud83d"), "give some words"),
     ("rename", (0, "<p> x </p> [SEG]"), "give some words, without <p>"),
     ("correct", (None,), "corrections are a list of dicts, not a NoneType"),
     ("replay", (None,), "the steps of a log are a list of dicts"),
