@@ -104,6 +104,8 @@ async function work(name, data, told) {
       if (typeof value === "string") last = value;
       else for (const [action, , text] of value) last = action === "append" ? last + text : text;
       for (const happened of JSON.parse(last.slice(last.indexOf(" ") + 1))) {
+        // Cancelled by what came before it.
+        if (running !== own) return;
         if (happened.event === "status") own.label = happened.message;
         else if (happened.event === "error") failure = new Error(happened.message);
         else told(happened);
