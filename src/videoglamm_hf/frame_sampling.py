@@ -182,9 +182,13 @@ def check_number(option: str, value: Any, above: float = -math.inf) -> None:
     """Raises InputError unless an option is a finite number above `above`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{option} must be a number, not {value!r}")
-    if not math.isfinite(value) or value <= above:
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        finite = False
+    if not finite or value <= above:
         wanted = "finite" if above == -math.inf else f"finite and more than {above:g}"
-        raise InputError(f"{option} must be {wanted}, not {value}")
+        raise InputError(f"{option} must be {wanted}, not {value!s:.40}")
 
 
 def _check_count(option: str, value: Any) -> None:

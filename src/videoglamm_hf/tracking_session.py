@@ -117,15 +117,17 @@ class TrackingSession:
 
     @property
     def answer(self) -> GroundedAnswer:
-        """The answer with the masks as they are now. Without the words of an answer, its text names the objects.
+        """The answer with the masks as they are now, and with new labels in the place of the phrases they replace.
 
-        How sure the model is was learned of its own masks: once one of them was changed or an object added, the answer
-        has no `probabilities`, and no `presence_probability` once they are others than those of the answer.
+        Without the words of an answer, its text names the objects. How sure the model is was learned of its own masks:
+        once one of them was changed or an object added, the answer has no `probabilities`, and no
+        `presence_probability` once they are others than those of the answer.
         """
         state, place = self._state, {one.number: i for i, one in enumerate(self.objects)}
         if self._source is not None:
             text, raw, reason = self._source.text, self._source.raw_text, self._source.finish_reason
             phrases = [replace(phrase, object_index=place.get(number)) for phrase, number in state.phrases]
+            text, phrases = _relabelled(text, phrases, self.labels)
         else:
             text, raw, reason, phrases = "", "", None, []
         named = {phrase.object_index for phrase in phrases}
@@ -409,6 +411,20 @@ class TrackingSession:
             return decide_again(self._decoder, self._frames, objects, self._options, propagate, self._callback)
 
 
+def _relabelled(text: str, phrases: list[Phrase], labels: Sequence[str]) -> tuple[str, list[Phrase]]:
+    """Words and phrases with the labels that none of an object's phrases has, in the place of those."""
+    spoken = {(phrase.object_index, phrase.text) for phrase in phrases}
+    written, at, moved = "", 0, []
+    for phrase in phrases:
+        index, words = phrase.object_index, phrase.text
+        if index is not None and (index, labels[index]) not in spoken:
+            words = labels[index]
+        written += text[at : phrase.start]
+        moved.append(replace(phrase, text=words, start=len(written), end=len(written) + len(words)))
+        written, at = written + words, phrase.end
+    return written + text[at:], moved
+
+
 def _correction(given: Any) -> dict[str, Any]:
     """A correction as a dict of its own."""
     if not isinstance(given, Mapping):
@@ -434,6 +450,7 @@ def _whole(value: Any) -> int | None:
 def _checked_label(label: Any, what: str) -> str:
     """Words for a person, without the marks of an answer."""
     words = " ".join(label.split()) if isinstance(label, str) else ""
-    if not words or any(mark in words for mark in ("<p>", "</p>", SEG_TOKEN)):
+    unwritten = any("\ud800" <= letter <= "\udfff" for letter in words)  # half a character, which no file holds
+    if not words or unwritten or any(mark in words for mark in ("<p>", "</p>", SEG_TOKEN)):
         raise InputError(f"The label of {what} is {label!r:.80}; give some words, without <p> and {SEG_TOKEN}.")
     return words

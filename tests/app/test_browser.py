@@ -69,13 +69,17 @@ def corrected(page, steps: int) -> None:
 def test_words_appear_in_their_colours_and_masks_fill_the_timeline(page, clip_file):
     page.set_input_files("#file", clip_file)
     page.wait_for_function("media !== null")
+    # Counts frames whose masks come while the answer is not whole yet.
+    page.evaluate(
+        "() => { window.midway = 0; const fill = player.fill.bind(player);"
+        "player.fill = (...given) => { fill(...given); midway += running && question === null ? 1 : 0; }; }"
+    )
     page.click("#send")
     page.wait_for_selector(".vg-phrase")
     first = page.locator(".vg-phrase").first
     assert first.evaluate("(e) => e.style.getPropertyValue('--own')") == "#e69f00"
-    # Masks come while the answer is not whole yet.
-    page.wait_for_function("running && player.answer.objects.some((object) => object.masks.length > 0)")
     page.wait_for_function("question !== null && !running", timeout=60000)
+    assert page.evaluate("midway") == 16
     assert page.inner_text(".vg-words").startswith("There is a cyan star")
     assert page.locator(".vg-bar").count() == 3
     assert "in 16 of 16 frames" in page.locator(".vg-bar").first.get_attribute("aria-label")
@@ -104,12 +108,13 @@ def test_clicks_boxes_and_brushes_correct_and_are_taken_back(page, clip_file):
     corrected(page, 1)
     clicked = masks(page)
     assert clicked[0] != given[0] and clicked[1:] == given[1:]
+    assert page.evaluate("earlier.objects.map((object) => object.masks)") == given
     page.check("#compare")
     both = page.evaluate("player.canvas.toDataURL()")
     page.locator(".vg-line").evaluate("(e) => { e.value = 0; e.dispatchEvent(new Event('input')); }")
     assert page.evaluate("player.canvas.toDataURL()") != both
     page.uncheck("#compare")
-    page.evaluate("document.activeElement.blur()")
+    # The box has the focus; z is none of its keys.
     page.keyboard.press("z")
     corrected(page, 0)
     assert masks(page) == given
@@ -193,9 +198,12 @@ def test_cancel_and_errors_are_said_in_the_page(page, clip_file, tmp_path):
     page.set_input_files("#file", clip_file)
     page.wait_for_function("media !== null")
     assert page.locator("#error").is_hidden()
+    page.evaluate(
+        "() => { const speak = player.speak.bind(player);"
+        "player.speak = (...given) => { speak(...given); byId('cancel').click(); }; }"
+    )
     page.click("#send")
-    page.wait_for_function("document.querySelector('.vg-phrase') && (document.getElementById('cancel').click(), true)")
-    page.wait_for_function("!running")
+    page.wait_for_function("!running && document.querySelector('.vg-words').textContent !== ''")
     assert page.inner_text("#status") == "cancelled" and page.locator("#send").is_enabled()
 
 
@@ -208,6 +216,113 @@ def test_names_are_never_markup(page, clip_file, tmp_path):
     page.reload()
     page.wait_for_function("typeof question !== 'undefined' && question !== null")
     assert "<script>" in page.inner_text("#history")
+
+
+def test_keys_are_the_players_after_something_was_drawn(page, clip_file):
+    ask(page, clip_file)
+    page.locator(".vg-phrase").first.click()
+    page.check("input[value=plus]")
+    page.mouse.click(*at(page, 0.2, 0.5))
+    corrected(page, 1)
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("[player.frame, tool()]") == [1, "plus"]
+    page.keyboard.press("z")
+    corrected(page, 0)
+    # Escape drops what is being drawn.
+    page.check("input[value=box]")
+    page.mouse.move(*at(page, 0.1, 0.1))
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.4, 0.4))
+    assert page.evaluate("player.draft !== null")
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert page.evaluate("player.draft === null && running === null")
+
+
+def test_quick_hands_do_one_thing_at_a_time(page, clip_file, tmp_path):
+    ask(page, clip_file)
+    rename = "attempt(() => correct('step', {step: 'rename', object: 0, label: '%s'}))"
+    page.evaluate(f"Promise.all([{rename % 'one'}, {rename % 'two'}])")
+    page.wait_for_function("!running")
+    found = page.evaluate("fetch(`questions/${question}`).then((response) => response.json())")
+    assert found["steps"] == {"back": 1, "forward": 0} and found["answer"]["objects"][0]["name"] == "one"
+    # A correction that is refused leaves what there was.
+    shown = masks(page)
+    page.evaluate(rename % "<p>")
+    page.wait_for_function("!running && !document.getElementById('error').hidden")
+    assert masks(page) == shown and page.evaluate("player.answer.objects[0].name") == "one"
+    # Asked twice and cancelled before the queue has taken it.
+    page.evaluate(
+        """async () => {
+          byId("ask").requestSubmit();
+          await new Promise((resolve) => setTimeout(resolve));
+          byId("ask").requestSubmit();
+          document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+        }"""
+    )
+    page.wait_for_function("!running")
+    assert page.inner_text("#status") == "cancelled"
+    assert page.evaluate("fetch('state').then((response) => response.json())")["questions"][1:] == []
+    # Another video while there is work.
+    page.evaluate("byId('ask').requestSubmit()")
+    page.set_input_files("#file", clip_file)
+    assert "being worked on" in page.inner_text("#error")
+    page.wait_for_function("question !== null && !running", timeout=60000)
+    assert page.evaluate("state.questions.every((one) => one.media === media)")
+
+
+def test_a_reload_keeps_which_frames_are_asked_about(page, clip_file):
+    page.set_input_files("#file", clip_file)
+    page.wait_for_function("media !== null")
+    page.evaluate("byId('num_frames').value = 3")
+    page.click("#send")
+    page.wait_for_function("question !== null && !running", timeout=60000)
+    page.reload()
+    page.wait_for_function("typeof question !== 'undefined' && question !== null && player !== null")
+    assert page.input_value("#num_frames") == "3" and page.evaluate("player.answer.frames.length") == 3
+
+
+def test_what_is_dropped_anywhere_does_not_leave_the_page(page):
+    page.wait_for_function("state !== null")
+    prevented = page.evaluate(
+        """() => ["dragover", "drop"].map((kind) => {
+          const event = new DragEvent(kind, { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true });
+          document.querySelector("main").dispatchEvent(event);
+          return event.defaultPrevented;
+        })"""
+    )
+    assert prevented == [True, True]
+    page.wait_for_selector("#error:not([hidden])")
+    assert "drop one video or picture" in page.inner_text("#error")
+
+
+def test_another_tabs_doing_is_seen(page, url):
+    page.get_by_text("shapes 28").click()
+    page.wait_for_function("media !== null")
+    page.evaluate("fetch(`media/${media}`, { method: 'DELETE' })")
+    page.click("#send")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "gone" in page.inner_text("#error")
+    page.wait_for_function("document.querySelectorAll('#history li').length === 0")
+
+
+def test_without_cookies_or_a_server_the_page_says_so(browser, url):
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    loads = []
+    page.on("load", lambda _: loads.append(1))
+    page.route("**/state", lambda route: route.fulfill(status=401, json={"detail": "lost"}))
+    page.goto(url)
+    page.wait_for_function("!document.getElementById('error').hidden")
+    assert "cookie" in page.inner_text("#error") and len(loads) == 2
+    page.unroute("**/state")
+    page.goto(url)
+    page.wait_for_function("state !== null && byId('error').hidden")
+    context.set_offline(True)
+    page.evaluate("attempt(() => call('POST', 'examples/0'))")
+    page.wait_for_function("!document.getElementById('error').hidden")
+    assert "cannot be reached" in page.inner_text("#error")
+    context.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -115,6 +115,7 @@ def test_corrections_go_back_and_forward_and_outlive_a_restart(served, tmp_path,
         {"step": "add", "frame": 0, "mask": {"size": [10**6, 10**6], "counts": "00"}},
         {"step": "add", "frame": 0, "mask": {"size": [192, 192], "counts": "zzzz"}, "label": "x"},
         {"step": "rename", "object": 0, "label": "<p>"},
+        {"step": "rename", "object": 0, "label": "half \ud800"},
         {"step": "undo"},
     ],
 )
@@ -168,11 +169,13 @@ def test_the_python_that_is_copied_gives_the_same_answer(url, clip_file, tmp_pat
     question = given["question"]["id"]
     step = {"step": "correct", "corrections": [{"object": 0, "frame": 1, "points": [[100, 100]], "labels": [0]}]}
     visitor.last("correct", [question, "step", step])
+    visitor.last("correct", [question, "step", {"step": "rename", "object": 0, "label": "it"}])
     code = visitor.client.get(f"/export/{question}/python").text
     (tmp_path / about["name"]).write_bytes(clip_file.read_bytes())
     (tmp_path / "answer.py").write_text(f"{code}\nimport numpy as np\nnp.save('masks.npy', answer.masks.numpy())\n")
     subprocess.run([sys.executable, "answer.py"], cwd=tmp_path, check=True, capture_output=True)
-    expected, _ = answer_masks(visitor.client.get(f"/export/{question}/json").json())
+    expected, names = answer_masks(visitor.client.get(f"/export/{question}/json").json())
+    assert names[0] == "it"
     assert np.array_equal(np.load(tmp_path / "masks.npy"), expected)
 
 
@@ -445,3 +448,141 @@ def test_twenty_questions_queue_and_finish(url, clip_file):
     assert [answers for answers, _ in found] == [1] * 20
     # Those who wait are told where in the queue they are.
     assert max(rank for _, rank in found) > 2
+
+
+QUEUE = "/gradio_api/queue/join"
+DATA = ["0123456789abcdef", "What?", {}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"data": DATA, "fn_index": 99, "session_hash": "x"},
+        {"data": DATA, "fn_index": -1, "session_hash": "x"},
+        {"data": DATA, "fn_index": True, "session_hash": "x"},
+        {"data": DATA, "fn_index": "0", "session_hash": "x"},
+        {"data": DATA, "session_hash": "x"},
+        {"data": DATA, "fn_index": 0},
+        {"data": DATA, "fn_index": 0, "session_hash": ["x"]},
+        {"data": DATA, "fn_index": 0, "session_hash": "x" * 10_000},
+        {"data": DATA[:1], "fn_index": 0, "session_hash": "x"},
+        {"data": DATA * 1000, "fn_index": 0, "session_hash": "x"},
+        {"data": "all", "fn_index": 0, "session_hash": "x"},
+    ],
+)
+def test_what_the_queue_cannot_take_is_refused_in_words(visitor, body):
+    response = visitor.client.post(QUEUE, json=body)
+    assert response.status_code == 400 and "no question" in response.json()["detail"], response.text
+    deep = b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert visitor.client.post(QUEUE, content=deep).status_code == 400
+
+
+def test_what_is_no_file_is_small(visitor):
+    for content in (bytes(9 * 2**20), (bytes(2**20) for _ in range(2))):  # of a size that is told, and of none
+        response = visitor.client.post(QUEUE, content=content)
+        assert response.status_code == 413 and "MB" in response.json()["detail"]
+
+
+MANY = "1" + 400 * "0"
+
+
+@pytest.mark.parametrize("sampling", [f'{{"fps": {MANY}}}', f'{{"num_frames": {MANY}}}', '{"fps": NaN}'])
+def test_numbers_that_no_float_holds_are_refused_in_words(asked, sampling):
+    visitor, about, _ = asked
+    response = visitor.client.post(f"/frames/{about['id']}", content=sampling)
+    assert response.status_code == 400 and len(response.json()["detail"]) < 200, response.text
+
+
+def test_what_is_removed_while_it_is_used_stays_removed(url, clip_file):
+    visitor = Visitor(url)
+    media = visitor.upload(clip_file.read_bytes()).json()["id"]
+    question = visitor.ask(media)["question"]["id"]
+    step = {"step": "correct", "corrections": [{"object": 0, "frame": 3, "points": [[60, 90]], "labels": [1]}]}
+
+    def last_of(work, until: str, path: str) -> dict:
+        removed = False
+        for event in work:
+            if event["event"] == until and not removed:
+                removed = visitor.client.delete(path).status_code == 200
+        assert removed
+        return event
+
+    found = last_of(visitor.events("correct", [question, "step", step]), "masks", f"/questions/{question}")
+    assert "removed while it was corrected" in found["message"], found
+    found = last_of(visitor.events("ask", [media, "Describe the video.", {}]), "words", f"/media/{media}")
+    assert "removed while it was asked about" in found["message"], found
+    state = visitor.client.get("/state").json()
+    assert state["media"] == [] and state["questions"] == []
+
+
+def test_steps_that_are_taken_again_can_be_stopped(served, tmp_path, clip_file):
+    visitor = Visitor(served(tmp_path))
+    question = visitor.ask(visitor.upload(clip_file.read_bytes()).json()["id"])["question"]["id"]
+    step = {"step": "correct", "corrections": [{"object": 0, "frame": 3, "points": [[60, 90]], "labels": [1]}]}
+    corrected = visitor.last("correct", [question, "step", step])
+    again = Visitor(served(tmp_path, settings={"answer_seconds": 0.001}))
+    again.client.cookies = visitor.client.cookies
+    assert "took longer" in again.last("correct", [question, "undo", {}])["message"]
+    assert again.client.get(f"/questions/{question}").json()["answer"] == corrected["answer"]
+
+
+def test_the_same_file_taken_away_twice_at_once_is_whole_each_time(url, clip_file, app_folder):
+    from concurrent.futures import ThreadPoolExecutor
+
+    visitor = Visitor(url)
+    question = visitor.ask(visitor.upload(clip_file.read_bytes()).json()["id"])["question"]["id"]
+    with ThreadPoolExecutor(4) as pool:
+        files = list(pool.map(lambda _: visitor.client.get(f"/export/{question}/cutout-png").content, range(4)))
+    for file in files:
+        with zipfile.ZipFile(io.BytesIO(file)) as archive:
+            assert archive.testzip() is None and len(archive.namelist()) == 16
+    # Nothing of them stays.
+    for _ in range(100):
+        left = list(app_folder.glob(f"*/questions/{question}/exports/*"))
+        if not left:
+            break
+        time.sleep(0.05)
+    assert not left
+
+
+def test_frames_count_as_room_that_is_used(served, tmp_path, clip_file):
+    size = clip_file.stat().st_size
+    visitor = Visitor(served(tmp_path, settings={"disk_bytes": 2 * size}))
+    media = visitor.upload(clip_file.read_bytes()).json()["id"]
+    statuses = []
+    for number in range(1, 17):
+        response = visitor.client.post(f"/frames/{media}", json={"num_frames": 16, "start_time": number / 1000})
+        statuses.append(response.status_code)
+    used = sum(path.stat().st_size for path in tmp_path.glob("*/media/**/*") if path.is_file())
+    assert statuses[0] == 200 and statuses[-1] == 503 and used < 4 * size, (statuses, used / size)
+    # The video that is worked with does not make room for its own frames.
+    assert [one["id"] for one in visitor.client.get("/state").json()["media"]] == [media]
+
+
+def test_odd_letters_in_a_question_spoil_no_file(url, clip_file):
+    visitor = Visitor(url)
+    media = visitor.upload(clip_file.read_bytes()).json()["id"]
+    question = visitor.ask(media, "What\x00 is\u202e it\x1b[31m?", max_new_tokens=4, sampling={"num_frames": 1})
+    code = visitor.client.get(f"/export/{question['question']['id']}/python").text
+    assert all(letter.isprintable() or letter == "\n" for letter in code)
+    compile(code, "answer.py", "exec")
+
+
+def test_a_video_of_one_frame_is_opened_by_the_python_that_is_copied(url, tmp_path, monkeypatch):
+    import av
+
+    with av.open(tmp_path / "one.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    visitor = Visitor(url)
+    about = visitor.upload((tmp_path / "one.mp4").read_bytes(), "one.mp4").json()
+    question = visitor.ask(about["id"], "What is this?", max_new_tokens=4)["question"]["id"]
+    code = visitor.client.get(f"/export/{question}/python").text
+    monkeypatch.chdir(tmp_path)
+    reading = code[code.index("with open_clip") : code.index("content =")]
+    found = {}
+    exec(f"from videoglamm_hf.clip_sources import open_clip\n{reading}", found)
+    assert "from videoglamm_hf.clip_sources import open_clip\n" in code and found["seen"].shape == (48, 64, 3)

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from videoglamm_hf import InputError
+from videoglamm_hf.app.answer_state import Steps
 from videoglamm_hf.app.sessions import ABOUT, Sessions, write_json
 from videoglamm_hf.app.settings import AppSettings
 from videoglamm_hf.errors import ResourceError
@@ -79,3 +80,48 @@ def test_a_medium_that_was_never_finished_is_not_listed(tmp_path):
     session = Sessions(AppSettings(tmp_path)).of(SECRET)
     session.new("media")
     assert session.media() == []
+
+
+def test_a_session_takes_no_room_until_something_is_put_into_it(tmp_path):
+    sessions = Sessions(AppSettings(tmp_path))
+    session = sessions.of(SECRET)
+    assert session.media() == [] and session.questions() == [] and not list(tmp_path.iterdir())
+    medium(session, 1, 0)
+    assert len(session.media()) == 1
+
+
+def test_room_is_promised_once(tmp_path):
+    sessions = Sessions(AppSettings(tmp_path, disk_bytes=10_000))
+    with sessions.room(6000):
+        with pytest.raises(ResourceError, match="no room left"), sessions.room(6000):
+            pass
+        with sessions.room(4000):
+            pass
+    with sessions.room(10_000):
+        pass
+
+
+def test_what_a_killed_server_left_of_an_upload_goes(tmp_path):
+    sessions = Sessions(AppSettings(tmp_path))
+    session = sessions.of(SECRET)
+    session.folder.mkdir()
+    old, new = session.folder / ".upload-old", session.folder / ".upload-new"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (10**9, 10**9))
+    with sessions.busy(session):
+        sessions.make_room(0)
+    assert old.exists()
+    sessions.make_room(0)
+    assert not old.exists() and new.exists()
+
+
+def test_steps_say_how_many_can_be_taken_back_and_become_not_too_large():
+    step = {"step": "rename", "object": 0, "label": "x"}
+    assert Steps([step] * 150, 150).state() == {"back": 100, "forward": 0}
+    assert Steps([step] * 150, 120).state() == {"back": 70, "forward": 30}
+    assert Steps([step] * 3, 2).state() == {"back": 2, "forward": 1}
+    large = Steps([step | {"label": "x" * 2**21}] * 16, 16)
+    with pytest.raises(InputError, match="too many to keep"):
+        large.take(None, "step", step)
+    assert large.at == 16

@@ -1,6 +1,7 @@
 """Correcting an answer: what changes, what does not, back and forth, and what cannot be used."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import force_seg
 from tests.tiny_checkpoint import frames
 from videoglamm_hf import InputError
 from videoglamm_hf.data.rle import encode_rle
+from videoglamm_hf.grounded_answer import Phrase
 from videoglamm_hf.mask_overlap import mask_iou
 from videoglamm_hf.mask_runs import mask_from_runs, mask_to_runs
 from videoglamm_hf.region_prompts import region_prompt
@@ -197,6 +199,21 @@ def test_added_removed_merged_and_split(session):
     assert session.add(0, box=(1, 1, 9, 9)) == 4
 
 
+def test_a_new_label_stands_in_the_words(model, processor, asked):
+    _, output, encoded = asked
+    (given,) = processor.post_process_grounded_generation(output)
+    phrases = [Phrase("dog", 2, 5, 0), Phrase("cat", 12, 15, 1), Phrase("tree", 20, 24, None)]
+    answer = replace(given, text="A dog and a cat, no tree.", phrases=phrases)
+    session = model.edit(output, answer=answer, encoded_videos=[encoded])
+    session.rename(0, "black puppy")
+    renamed = session.answer
+    assert renamed.text == "A black puppy and a cat, no tree." and renamed.raw_text == answer.raw_text
+    assert [renamed.text[one.start : one.end] for one in renamed.phrases] == ["black puppy", "cat", "tree"]
+    assert renamed.labels[:2] == ["black puppy", "cat"]
+    session.undo()
+    assert session.answer.text == answer.text and session.answer.phrases == answer.phrases
+
+
 def test_words_name_objects(model, processor, asked):
     _, output, encoded = asked
     (answer,) = processor.post_process_grounded_generation(output)
@@ -373,6 +390,7 @@ BAD = [
     ("merge", (0, 0), "cannot be merged with itself"),
     ("remove", (9,), "There is no object 9"),
     ("rename", (0, " "), "give some words"),
+    ("rename", (0, "half a character \ud83d"), "give some words"),
     ("rename", (0, "<p> x </p> [SEG]"), "give some words, without <p>"),
     ("correct", (None,), "corrections are a list of dicts, not a NoneType"),
     ("replay", (None,), "the steps of a log are a list of dicts"),

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..generation_output import VideoGlammGenerateOutput
 from ..grounded_answer import GroundedAnswer, Phrase
 from ..output_files import replacing_file
-from ..tracking_session import TrackingSession
+from ..tracking_session import STEPS_KEPT, TrackingSession
 from .sessions import read_json, write_json
 
 ANSWER = "answer.json"
@@ -26,6 +26,8 @@ CORRECTED = "corrected.json"
 _PROMPTS = "prompts.safetensors"
 _STEPS = "steps.json"
 _MOST_STEPS = 1000
+# Of all corrections of an answer; a brushed mask may be a million.
+_MOST_CHARACTERS = 2**25
 _NAMES = ("correct", "forget", "add", "remove", "merge", "split", "link", "rename")
 
 
@@ -114,7 +116,10 @@ class Steps:
         elif action == "step":
             if self.at >= _MOST_STEPS:
                 raise InputError(f"An answer takes {_MOST_STEPS} corrections; ask again to start anew.")
-            session.replay([_step(step)])
+            taken = _step(step)
+            if len(json.dumps([*self.steps[: self.at], step])) > _MOST_CHARACTERS:
+                raise InputError("The corrections of this answer are too many to keep; ask again to start anew.")
+            session.replay([taken])
             self.steps[self.at :] = [step]
             self.at += 1
         else:
@@ -135,7 +140,8 @@ class Steps:
 
     def state(self) -> dict[str, int]:
         """What a page needs to know: how many steps can be taken back and done again."""
-        return {"back": self.at, "forward": len(self.steps) - self.at}
+        forward = len(self.steps) - self.at
+        return {"back": max(0, min(self.at, STEPS_KEPT - forward)), "forward": forward}
 
 
 def steps_of(place: Path) -> Steps:

@@ -11,16 +11,23 @@ const FORMAT_NAMES = {
 let state = null;      // what the server knows of this session
 let media = null;      // id of the medium that is shown
 let question = null;   // id of the answer that is shown
-let running = null;    // {hash, event, index, stream} of the work under way
+let running = null;    // {hash, event, index, end} of the work under way; {} until the queue has taken it
 let earlier = null;    // the answer before the last correction
 let player = null;
+let ready = null;      // what is done before the session is known waits for it
 
 // Talking to the server
 
 async function call(method, path, body, headers = {}) {
-  const response = await fetch(path, { method, body, headers, credentials: "same-origin" });
+  const response = await fetch(path, { method, body, headers, credentials: "same-origin" }).catch(() => {
+    throw new Error("The server cannot be reached. Is it running? Try again, or load the page again.");
+  });
   const found = await response.json().catch(() => ({}));
-  if (response.status === 401) location.reload();
+  if (response.status === 401) {
+    // A page that was loaded again has a session, unless the browser keeps no cookies.
+    if (performance.getEntriesByType("navigation")[0]?.type !== "reload") location.reload();
+    throw new Error("This page needs a cookie to know its session. Allow cookies for it, and load it again.");
+  }
   if (response.status === 503 && path.startsWith("gradio_api")) {
     throw new Error("Too many questions are waiting at the moment. Try again in a minute.");
   }
@@ -40,48 +47,66 @@ function fail(error) {
 async function attempt(work) {
   fail(null);
   try {
+    await ready;
     return await work();
   } catch (error) {
     say("");
     fail(error);
+    refresh();
     return undefined;
   }
 }
 
+// The lists as they are now: another tab may have asked, or removed something.
+async function refresh() {
+  if (state === null) return;
+  const response = await fetch("state", { credentials: "same-origin" }).catch(() => null);
+  if (!response?.ok) return;
+  const { media: there, questions } = await response.json();
+  Object.assign(state, { media: there, questions });
+  history();
+}
+
 // One piece of work through the queue; `told` gets what happens, the promise ends with it.
 async function work(name, data, told) {
+  if (running) throw new Error("Something is being worked on. Wait for it, or cancel it.");
   const hash = crypto.getRandomValues(new Uint32Array(4)).join("-");
   const index = state.functions[name];
   const started = Date.now();
+  const own = running = {};
+  const ended = () => {
+    running = null;
+    byId("cancel").hidden = true;
+    byId("send").disabled = false;
+  };
   byId("cancel").hidden = false;
   byId("send").disabled = true;
   const { event_id: event } = await call("POST", "gradio_api/queue/join", JSON.stringify(
     { data, fn_index: index, session_hash: hash, event_data: null, trigger_id: null }),
   { "Content-Type": "application/json" }).catch((error) => {
-    byId("cancel").hidden = true;
-    byId("send").disabled = false;
+    ended();
     throw error;
   });
   return new Promise((resolve, reject) => {
     const stream = new EventSource(`gradio_api/queue/data?session_hash=${hash}`);
     let last = "", failure = null;
-    running = { hash, event, index, stream, resolve };
-    const clock = setInterval(() => running?.label && say(`${running.label}, ${Math.round((Date.now() - started) / 1000)} s`), 500);
+    Object.assign(own, { hash, event, index });
+    const clock = setInterval(() => own.label && say(`${own.label}, ${Math.round((Date.now() - started) / 1000)} s`), 500);
     const end = (finish, value) => {
       clearInterval(clock);
       stream.close();
-      running = null;
-      byId("cancel").hidden = true;
-      byId("send").disabled = false;
+      ended();
       finish(value);
     };
-    running.end = () => end(resolve, false);
+    own.end = () => end(resolve, false);
     const take = (value) => {
       // What is new comes as a change of the text before.
       if (typeof value === "string") last = value;
       else for (const [action, , text] of value) last = action === "append" ? last + text : text;
       for (const happened of JSON.parse(last.slice(last.indexOf(" ") + 1))) {
-        if (happened.event === "status") running.label = happened.message;
+        // Cancelled by what came before it.
+        if (running !== own) return;
+        if (happened.event === "status") own.label = happened.message;
         else if (happened.event === "error") failure = new Error(happened.message);
         else told(happened);
       }
@@ -90,7 +115,7 @@ async function work(name, data, told) {
       const message = JSON.parse(text);
       if (message.msg === "estimation" && message.rank !== null) {
         const eta = message.rank_eta ? `, about ${Math.ceil(message.rank_eta)} s` : "";
-        running.label = message.rank ? `waiting: number ${message.rank + 1} in the queue${eta}` : "waiting for the model";
+        own.label = message.rank ? `waiting: number ${message.rank + 1} in the queue${eta}` : "waiting for the model";
       } else if (message.msg === "process_generating" && message.success) take(message.output.data[0]);
       else if (message.msg === "process_completed") {
         if (!message.success) failure ??= new Error(message.output?.error ?? "The server ended this. Try again.");
@@ -98,12 +123,18 @@ async function work(name, data, told) {
         else end(resolve, true);
       } else if (message.msg === "unexpected_error") end(reject, new Error(message.message ?? "The server stopped."));
     };
+    if (own.cancelled) cancel();
     stream.onerror = () => end(reject, new Error("The connection was lost. Load the page again: what was kept is there."));
   });
 }
 
 async function cancel() {
   if (!running) return;
+  if (!running.end) {
+    // The queue has not taken it yet; then it is taken out at once.
+    running.cancelled = true;
+    return;
+  }
   const { hash, event, index, end } = running;
   end();
   say("cancelled");
@@ -113,13 +144,20 @@ async function cancel() {
 
 // Media
 
+function idle() {
+  if (running) throw new Error("Something is being worked on. Wait for it, or cancel it.");
+}
+
 async function upload(file) {
+  idle();
   if (file.size > state.limits.upload_bytes) {
     const most = Math.round(state.limits.upload_bytes / 2 ** 20);
     throw new Error(`${file.name} is larger than ${most} MB; make it smaller, or shorter.`);
   }
   say(`uploading ${file.name}`);
-  const about = await call("POST", "media", file, { "X-Name": encodeURIComponent(file.name) });
+  // A lone half of a character has no encoding.
+  const name = encodeURIComponent(Array.from(file.name, (letter) => (/^[\ud800-\udfff]$/.test(letter) ? "_" : letter)).join(""));
+  const about = await call("POST", "media", file, { "X-Name": name });
   state.media.push(about);
   await open(about.id);
 }
@@ -134,6 +172,7 @@ function sampling() {
 }
 
 async function open(id) {
+  idle();
   const about = state.media.find((one) => one.id === id);
   say(`decoding ${about.name}`);
   const found = await call("POST", `frames/${id}`, JSON.stringify(sampling()), { "Content-Type": "application/json" });
@@ -176,17 +215,29 @@ function show(answer, steps) {
   tools();
 }
 
+function keptColors() {
+  try {
+    return JSON.parse(localStorage.getItem("videoglamm colours")) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 // Colours that a person chose, kept in this browser by answer and object.
 function keepColor(index, color) {
   if (question === null) return;
-  const kept = JSON.parse(localStorage.getItem("videoglamm colours") ?? "{}");
+  const kept = keptColors();
   kept[`${question} ${player.answer.objects[index].number}`] = color;
   const newest = Object.entries(kept).slice(-500);
-  localStorage.setItem("videoglamm colours", JSON.stringify(Object.fromEntries(newest)));
+  try {
+    localStorage.setItem("videoglamm colours", JSON.stringify(Object.fromEntries(newest)));
+  } catch {
+    // No room, or none allowed: the colour lasts as long as the page.
+  }
 }
 
 function colored(answer) {
-  const kept = JSON.parse(localStorage.getItem("videoglamm colours") ?? "{}");
+  const kept = keptColors();
   for (const object of answer.objects) object.color = kept[`${question} ${object.number}`] ?? object.color;
   return answer;
 }
@@ -202,60 +253,77 @@ function link() {
 
 async function openQuestion(id) {
   const found = await call("GET", `questions/${id}`);
+  if (running) return;
   media = found.question.media;
   question = id;
   earlier = null;
   player?.pause();
   show(found.answer, found.steps);
   byId("question").value = found.question.text;
+  // What is asked next is asked about the frames that are shown.
+  for (const name of ["start_time", "end_time", "num_frames"]) byId(name).value = found.question.sampling[name] ?? "";
+  byId("every").checked = Boolean(found.question.sampling.every);
+  byId("mode").value = found.question.mode;
   say("");
   history();
 }
 
 async function ask(text) {
   const options = { sampling: sampling(), mode: byId("mode").value, max_new_tokens: Number(byId("max_new_tokens").value) };
-  question = null;
-  earlier = null;
-  byId("tools").hidden = byId("tool").hidden = true;
   const started = performance.now();
   const done = await work("ask", [media, text, options], (happened) => {
-    if (happened.event === "frames") show(happened.answer, null);
-    else if (happened.event === "words") {
+    if (happened.event === "frames") {
+      // Until now, the answer before is still there to look at.
+      question = earlier = null;
+      show(happened.answer, null);
+    } else if (happened.event === "words") {
       window.videoglammFirstWord ??= performance.now() - started;
       player.speak(happened.text, happened.phrases);
     } else if (happened.event === "masks") {
       window.videoglammFirstMask ??= performance.now() - started;
-      running.label = `following objects: frame ${happened.frame + 1} of ${player.answer.frames.length}`;
+      if (running) running.label = `following objects: frame ${happened.frame + 1} of ${player.answer.frames.length}`;
       player.fill(happened.frame, happened.masks);
     } else if (happened.event === "answer") {
       question = happened.question.id;
       state.questions.push(happened.question);
       show(happened.answer, happened.steps);
     }
-  });
+  }).finally(history);
   if (done) say("answered");
-  history();
 }
 
 async function correct(action, step) {
   if (running) return;
-  const before = player.answer;
+  // A copy: while frames are decided again, the masks of the answer that is shown change.
+  const before = structuredClone(player.answer);
   const frame = player.frame;
   const chosen = player.chosen;
+  const corrected = question;
   const done = await work("correct", [question, action, step ?? {}], (happened) => {
     if (happened.event === "masks") {
       const index = before.objects.findIndex((object) => object.number === happened.number);
-      running.label = `correcting: frame ${happened.frame + 1} of ${before.frames.length}`;
+      if (running) running.label = `correcting: frame ${happened.frame + 1} of ${before.frames.length}`;
       if (index >= 0) player.fill(happened.frame, happened.masks.map((own) => ({ ...own, index })));
     } else if (happened.event === "answer") {
       earlier = before;
       show(happened.answer, happened.steps);
       player.seek(frame);
-      if (happened.answer.objects[chosen]) player.choose(chosen);
+      const again = happened.answer.objects.findIndex((object) => object.number === before.objects[chosen]?.number);
+      if (again >= 0) player.choose(again);
     }
+  }).catch((error) => {
+    // What is shown is what is kept, not the half of a correction.
+    if (question === corrected) {
+      colored(before);
+      player.show(before);
+      player.seek(frame);
+      if (chosen !== null) player.choose(chosen);
+      tools();
+    }
+    throw error;
   });
-  say(done ? "corrected" : "");
   if (!done) await openQuestion(question);
+  say(done ? "corrected" : "cancelled");
 }
 
 // What a person draws
@@ -284,6 +352,8 @@ function draw() {
   canvas.addEventListener("pointerdown", (event) => {
     if (question === null || running || tool() === "look") return;
     event.preventDefault();
+    // Keys are the player's again, not those of the tool that was chosen last.
+    document.activeElement?.blur();
     canvas.setPointerCapture(event.pointerId);
     start = player.point(event);
     path = [start];
@@ -301,6 +371,18 @@ function draw() {
     path.push(...between(path.at(-1), player.point(event), size() / 3));
     player.draw();
   });
+  const drop = () => {
+    if (start === null) return false;
+    start = null;
+    player.draft = null;
+    player.draw();
+    return true;
+  };
+  canvas.addEventListener("pointercancel", drop);
+  document.addEventListener("keydown", (event) => {
+    // What is being drawn is dropped; only then is Escape about the work.
+    if (event.key === "Escape" && drop()) event.stopImmediatePropagation();
+  }, true);
   canvas.addEventListener("pointerup", (event) => {
     if (start === null) return;
     const [x, y] = start, [right, bottom] = player.point(event);
@@ -407,16 +489,21 @@ function listen() {
     if (file) attempt(() => upload(file)).then(() => { byId("file").value = ""; });
   });
   const drop = byId("drop");
-  drop.addEventListener("dragover", (event) => {
+  // Anywhere on the page: beside the frame, the browser would leave the page and show the file.
+  document.addEventListener("dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  document.addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     const [file] = event.dataTransfer.files;
-    if (file) attempt(() => upload(file));
+    const folder = event.dataTransfer.items[0]?.webkitGetAsEntry?.()?.isDirectory;
+    attempt(() => {
+      if (!file || folder) throw new Error("That is no file; drop one video or picture.");
+      return upload(file);
+    });
   });
   byId("address").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -446,15 +533,23 @@ function listen() {
   byId("format").addEventListener("change", link);
   byId("copy").addEventListener("click", () => attempt(async () => {
     const response = await fetch(`export/${question}/python`, { credentials: "same-origin" });
+    if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? `The server said ${response.status}.`);
+    // Browsers lend it to pages of this machine and of https.
+    if (!navigator.clipboard) throw new Error("This browser lets no page without https copy. Take it away as Python.");
     await navigator.clipboard.writeText(await response.text());
     say("copied");
   }));
   for (const id of ["start_time", "end_time", "num_frames", "every"]) {
     byId(id).addEventListener("change", () => media !== null && !running && attempt(() => open(media)));
   }
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") cancel();
-    if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { tagName, type } = event.target;
+    if (["SELECT", "TEXTAREA"].includes(tagName)) return;
+    // Boxes and sliders have keys of their own; letters and digits are none of them.
+    if (tagName === "INPUT" && (!["radio", "checkbox", "range"].includes(type) || !/^[z1-9]$/i.test(event.key))) return;
     if (event.key === " " && ["BUTTON", "SUMMARY", "A"].includes(event.target.tagName)) return;
     if (player === null) return;
     if (event.key.toLowerCase() === "z" && question !== null) {
@@ -486,11 +581,16 @@ async function start() {
     }));
     byId("examples").append(button);
   });
-  listen();
   history();
+}
+
+async function resume() {
+  if (media !== null) return;
   const last = state.questions.at(-1);
   if (last) await openQuestion(last.id);
   else if (state.media.length) await open(state.media.at(-1).id);
 }
 
-attempt(start);
+listen();
+ready = start();
+attempt(resume);

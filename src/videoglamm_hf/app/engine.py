@@ -7,6 +7,7 @@ own, which stops at the next word or frame when nobody listens any more.
 import contextlib
 import logging
 import queue
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -94,7 +95,12 @@ class Engine:
             so far and its phrases, `"masks"` with the masks of one frame; last `"answer"` with the question's record
             and the whole answer, or `"error"` with a `message`; `"status"` says what takes its time.
         """
-        return _events(lambda tell: self._ask(session, media, text, options, tell), self.settings.answer_seconds)
+
+        def work(tell: Callable[[Event], None]) -> None:
+            with _while_there(session.medium(media), "That video was removed while it was asked about."):
+                self._ask(session, media, text, options, tell)
+
+        return _events(work, self.settings.answer_seconds)
 
     def _ask(
         self, session: Session, media: str, text: str, options: dict[str, Any], tell: Callable[[Event], None]
@@ -154,6 +160,9 @@ class Engine:
         }
         whole = self._keep(place, answer, about, frames)
         write_json(place / ABOUT, about)
+        if not (folder / ABOUT).is_file():
+            shutil.rmtree(place, ignore_errors=True)
+            raise InputError("That video was removed while it was asked about.")
         tell({"event": "answer", "question": about, "answer": whole, "steps": steps_of(place).state()})
 
     def _checked_question(self, text: Any) -> str:
@@ -198,15 +207,21 @@ class Engine:
         Yields:
             `"masks"` for every frame that is decided again, with the object's `number`; last `"answer"` or `"error"`.
         """
-        return _events(lambda tell: self._correct(session, question, action, step, tell), self.settings.answer_seconds)
+
+        def work(tell: Callable[[Event], None]) -> None:
+            with _while_there(session.question(question), "That answer was removed while it was corrected."):
+                self._correct(session, question, action, step, tell)
+
+        return _events(work, self.settings.answer_seconds)
 
     def _correct(self, session: Session, question: str, action: str, step: Any, tell: Callable[[Event], None]) -> None:
         place = session.question(question)
         about = read_json(place / ABOUT)
-        steps = steps_of(place)
         tell({"event": "status", "message": "correcting"})
+        # Steps are read, taken and written in one turn: another tab may correct the same answer.
         with self._turn:
-            edited, relay = self._corrigible(session, place, about)
+            steps = steps_of(place)
+            edited, relay = self._corrigible(session, place, about, tell)
             relay.listener = lambda frame: tell(
                 {"event": "masks", "frame": frame.frame_index, "number": frame.sequence_index, "masks": _masks(frame)}
             )
@@ -227,7 +242,9 @@ class Engine:
                 relay.listener = None
         tell({"event": "answer", "question": about, "answer": whole, "steps": steps.state()})
 
-    def _corrigible(self, session: Session, place: Path, about: dict[str, Any]) -> tuple[TrackingSession, _Relay]:
+    def _corrigible(
+        self, session: Session, place: Path, about: dict[str, Any], tell: Callable[[Event], None]
+    ) -> tuple[TrackingSession, _Relay]:
         """An answer as it can be corrected; after a restart its steps are taken again."""
         found, key = self._edited.pop(place.name, None), (about["media"], about["frames"])
         if found is None:
@@ -239,7 +256,12 @@ class Engine:
             edited = self.model.edit(
                 output, answer=answer, encoded_videos=[video], mask_mode=about["mode"], mask_callback=relay
             )
-            steps_of(place).replay(edited)
+            # Many steps take long: between two frames, the work can be stopped.
+            relay.listener = lambda _: tell({"event": "status", "message": "taking the earlier corrections again"})
+            try:
+                steps_of(place).replay(edited)
+            finally:
+                relay.listener = None
             found = edited, relay, key
         self._edited[place.name] = found
         while len(self._edited) > _SESSIONS_KEPT:
@@ -283,6 +305,17 @@ class _Words(BaseStreamer):
 
     def end(self) -> None:
         self._tell({"event": "status", "message": "following objects"})
+
+
+@contextlib.contextmanager
+def _while_there(folder: Path, gone: str) -> Iterator[None]:
+    """What fails because the folder was removed meanwhile fails in these words."""
+    try:
+        yield
+    except (OSError, VideoGlammError) as error:
+        if (folder / ABOUT).is_file():
+            raise
+        raise InputError(gone) from error
 
 
 def _masks(frame: FrameMasks) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What a person takes away: an answer as files that other programs open."""
 
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -15,7 +16,7 @@ from ..cli.answer_file import answer_masks
 from ..cli.asking import clip_frames
 from ..clip import SampledClip
 from ..data.output_names import safe_name
-from ..errors import InputError
+from ..errors import InputError, ResourceError
 from ..exchange import export_data
 from ..player.page import player_page
 from ..player.view import picture_url
@@ -42,6 +43,8 @@ FORMATS = tuple(_NAMES)
 _MILLISECOND = Fraction(1, 1000)
 # Encoding takes a core; more at once would take the answers' time.
 _AT_ONCE = threading.Semaphore(2)
+# Whoever waits holds one of the server's threads, of which there are 40.
+_WAITING = threading.Semaphore(16)
 
 
 def exported(engine: Engine, session: Session, question: str, format: str) -> tuple[Path, str]:
@@ -54,10 +57,12 @@ def exported(engine: Engine, session: Session, question: str, format: str) -> tu
         format: One of [`FORMATS`].
 
     Returns:
-        The file, and what a person saves it as.
+        The file, in a folder of its own, which is to be removed when the file has been sent; and what a person saves
+        it as.
 
     Raises:
         InputError: There is no such answer or format.
+        ResourceError: Too many are being written.
     """
     place = session.question(question)
     if format not in _NAMES:
@@ -65,12 +70,21 @@ def exported(engine: Engine, session: Session, question: str, format: str) -> tu
     about = read_json(place / ABOUT)
     medium = read_json(session.medium(about["media"]) / ABOUT)
     name = f"{safe_name(Path(medium['name']).stem)}_{_NAMES[format]}"
-    with _AT_ONCE:
-        folder = place / "exports"
-        folder.mkdir(exist_ok=True)
-        file = folder / _NAMES[format]
-        # Whatever was written before may be older than the last correction.
-        _WRITERS[format](engine, session, place, about, file)
+    if not _WAITING.acquire(blocking=False):
+        raise ResourceError("Too many files are being written at the moment. Try again in a minute.")
+    try:
+        with _AT_ONCE:
+            (place / "exports").mkdir(exist_ok=True)
+            # A folder of its own: another tab may take the same away at the same time.
+            folder = Path(tempfile.mkdtemp(dir=place / "exports"))
+            try:
+                file = folder / _NAMES[format]
+                _WRITERS[format](engine, session, place, about, file)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    finally:
+        _WAITING.release()
     return file, name
 
 

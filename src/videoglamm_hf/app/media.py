@@ -3,8 +3,9 @@
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +135,33 @@ def shown_frames(
     key = hashlib.sha256(json.dumps(sampling, sort_keys=True).encode()).hexdigest()[:16]
     place = folder / "frames" / key
     if not (place / ABOUT).is_file():
-        place.mkdir(parents=True, exist_ok=True)
-        with opened(folder, sampling, processor, settings) as clip:
-            for number, frame in enumerate(clip_frames(clip)):
-                (place / f"{number}.jpg").write_bytes(jpeg(frame, _SHOWN_SIDE))
-            about = {
-                "count": len(clip),
-                "timestamps": [round(second, 3) for second in clip.seconds],
-                "numbers": list(clip.numbers),
-                "height": clip.size[0],
-                "width": clip.size[1],
-            }
-        write_json(place / ABOUT, about)
+        shutil.rmtree(place, ignore_errors=True)
+        aside = None
+        try:
+            place.parent.mkdir(exist_ok=True)
+            # Written aside: another tab may ask for the same ones at the same time.
+            aside = Path(tempfile.mkdtemp(dir=place.parent))
+            with opened(folder, sampling, processor, settings) as clip:
+                for number, frame in enumerate(clip_frames(clip)):
+                    (aside / f"{number}.jpg").write_bytes(jpeg(frame, _SHOWN_SIDE))
+                about = {
+                    "count": len(clip),
+                    "timestamps": [round(second, 3) for second in clip.seconds],
+                    "numbers": list(clip.numbers),
+                    "height": clip.size[0],
+                    "width": clip.size[1],
+                }
+            write_json(aside / ABOUT, about)
+            with suppress(OSError):  # the other one was quicker
+                aside.rename(place)
+            return key, about
+        except OSError:
+            if (folder / ABOUT).is_file():
+                raise
+            raise InputError("That video was removed while its frames were read.") from None
+        finally:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
     return key, read_json(place / ABOUT)
 
 

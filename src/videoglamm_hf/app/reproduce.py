@@ -61,8 +61,9 @@ def as_python(engine: Any, session: Session, place: Path, about: dict[str, Any])
     imports, sampling = [], {key: value for key, value in about["sampling"].items() if key != "every"}
     given = "".join(f", {key}={value!r}" for key, value in sampling.items())
     if medium["kind"] == "picture":
-        imports.append("from videoglamm_hf.clip_sources import read_image")
-        seen = f"seen = read_image({name!r})"
+        # A video of one frame is a picture, too.
+        imports.append("from videoglamm_hf.clip_sources import open_clip")
+        seen = f"with open_clip({name!r}) as clip:\n    seen = clip.frames([0])[0]"
     elif about["sampling"].get("every"):
         imports.append("from videoglamm_hf.cli.asking import every_frame")
         seen = f"seen = every_frame(processor, {name!r}{given})"
@@ -80,7 +81,7 @@ def as_python(engine: Any, session: Session, place: Path, about: dict[str, Any])
         dtype=str(engine.model.dtype),
         kind="image" if medium["kind"] == "picture" else "video",
         seen=seen,
-        text=about["text"],
+        text="".join(letter if letter.isprintable() else " " for letter in about["text"]),
         quoted=repr(about["text"]),
         words=about["max_new_tokens"],
         mode=about["mode"],

@@ -9,8 +9,9 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from urllib.parse import quote, unquote
 import gradio
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from .. import __version__
 from ..downloads import PUBLIC_ONLY
@@ -32,7 +35,7 @@ from .engine import Engine
 from .examples import Example
 from .exports import FORMATS, exported
 from .media import checked_sampling, frame_file, shown_frames, take_in
-from .sessions import ABOUT, Session, Sessions, read_json
+from .sessions import ABOUT, UPLOAD, Session, Sessions, read_json
 from .settings import AppSettings
 
 _COOKIE = "videoglamm_session"
@@ -54,6 +57,9 @@ _STATIC = {
     "player.js": "text/javascript",
     "player.css": "text/css",
 }
+# Largest body that is no file: a correction of four million characters, with room.
+_MOST_JSON = 8 * 2**20
+_FUNCTIONS = 2  # asking and correcting
 _NAME = 120  # characters of a file's name that are kept
 
 
@@ -89,8 +95,16 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
             return JSONResponse({"detail": "There is nothing here."}, 404)
         if request.method not in ("GET", "HEAD") and not _same_site(request):
             return JSONResponse({"detail": "This was sent by another site."}, 403)
+        if request.method == "POST" and path != "/media":
+            # What is no file is small, and says how large it is.
+            length = request.headers.get("content-length", "")
+            if not length.isdecimal() or len(length) > 12 or int(length) > _MOST_JSON:
+                return JSONResponse({"detail": f"At most {_MOST_JSON >> 20} MB can be sent at once."}, 413)
         if app.blocks.auth is not None and not _GRADIO.fullmatch(path) and app_user(request) is None:
             return _login_page() if path == "/" else JSONResponse({"detail": "Log in first."}, 401)
+        known = app.blocks.auth is None or app_user(request) is not None
+        if path.rstrip("/") == "/gradio_api/queue/join" and known and not _is_work(await request.body()):
+            return JSONResponse({"detail": "That is no question and no correction."}, 400)
         try:
             response = await call_next(request)
         except VideoGlammError as error:
@@ -159,15 +173,23 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > settings.upload_bytes:
             raise _too_large(settings)
-        await run_in_threadpool(sessions.make_room, settings.upload_bytes)
-        with sessions.busy(session), _aside(session) as aside:
+        most = int(declared) if declared.isdecimal() else settings.upload_bytes
+        room = sessions.room(most)
+        await run_in_threadpool(room.__enter__)
+        with contextlib.ExitStack() as stack:
+            stack.push(room)
+            stack.enter_context(sessions.busy(session))
+            aside = stack.enter_context(_aside(session))
             size = 0
             with aside.open("wb") as file:
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > settings.upload_bytes:
-                        raise _too_large(settings)
-                    file.write(chunk)
+                try:
+                    async for chunk in request.stream():
+                        size += len(chunk)
+                        if size > most:
+                            raise _too_large(settings)
+                        file.write(chunk)
+                except ClientDisconnect as error:
+                    raise MediaError("The file did not come whole; send it again.") from error
             name = _shown_name(unquote(request.headers.get("x-name", ""), errors="replace"))
             if not size:
                 raise MediaError(f"{name} is empty; choose another file.")
@@ -191,8 +213,11 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
                 name = _shown_name(unquote(url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], errors="replace"))
                 return take_in(session, aside, name, engine.processor, settings)
 
-        await run_in_threadpool(sessions.make_room, settings.upload_bytes)
-        with sessions.busy(session):
+        room = sessions.room(settings.upload_bytes)
+        await run_in_threadpool(room.__enter__)
+        with contextlib.ExitStack() as stack:
+            stack.push(room)
+            stack.enter_context(sessions.busy(session))
             return await run_in_threadpool(take)
 
     @app.post("/examples/{number}")
@@ -219,15 +244,21 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
     async def frames(name: str, request: Request, session: Session = own) -> Any:
         """The frames of a medium, as they are asked about with a sampling."""
         sampling = checked_sampling(await _json_body(request), settings)
+        folder = session.medium(name)
+        await run_in_threadpool(sessions.make_room, 0, [folder])
         with sessions.busy(session):
-            folder = session.medium(name)
             key, found = await run_in_threadpool(shown_frames, folder, sampling, engine.processor, settings)
         return {"key": key, **found}
 
     @app.get("/frames/{name}/{key}/{number}.jpg")
     def frame(name: str, key: str, number: int, session: Session = own) -> Response:
-        return FileResponse(
-            frame_file(session.medium(name), key, number),
+        try:
+            # Read at once: it may be removed while it is sent.
+            content = frame_file(session.medium(name), key, number).read_bytes()
+        except FileNotFoundError as error:
+            raise InputError("There is no such frame.") from error
+        return Response(
+            content,
             media_type="image/jpeg",
             headers={"Cache-Control": "private, max-age=86400"},
         )
@@ -241,24 +272,32 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
 
     @app.get("/export/{name}/{format}")
     def export(name: str, format: str, session: Session = own) -> Response:
+        sessions.make_room(0, _in_use(session, question=name))
         with sessions.busy(session):
             file, shown = exported(engine, session, name, format)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(shown)}"}
-        return FileResponse(file, headers=headers, media_type="application/octet-stream")
+        sent = BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, headers=headers, media_type="application/octet-stream", background=sent)
+
+    def worked(request: gradio.Request, work: Callable[[Session], Iterator[list]], **used: Any) -> Iterator[str]:
+        try:
+            session = sessions.of(request.cookies.get(_COOKIE))
+            sessions.make_room(0, _in_use(session, **used))
+        except VideoGlammError as error:
+            yield _line([{"event": "error", "message": str(error)}])
+            return
+        with sessions.busy(session):
+            for events in work(session):
+                yield _line(events)
 
     @app.api(name="ask", concurrency_id="model", concurrency_limit=1)
     def ask(media: str, text: str, options: dict, request: gradio.Request) -> Iterator[str]:
-        session = sessions.of(request.cookies.get(_COOKIE))
-        with sessions.busy(session):
-            for events in engine.ask(session, media, text, options if isinstance(options, dict) else {}):
-                yield _line(events)
+        given = options if isinstance(options, dict) else {}
+        yield from worked(request, lambda session: engine.ask(session, media, text, given), media=media)
 
     @app.api(name="correct", concurrency_id="model", concurrency_limit=1)
     def correct(question: str, action: str, step: dict, request: gradio.Request) -> Iterator[str]:
-        session = sessions.of(request.cookies.get(_COOKIE))
-        with sessions.busy(session):
-            for events in engine.correct(session, question, action, step):
-                yield _line(events)
+        yield from worked(request, lambda session: engine.correct(session, question, action, step), question=question)
 
     return app
 
@@ -266,6 +305,30 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
 def _line(events: list[dict[str, Any]]) -> str:
     # Each begins otherwise: Gradio sends what has changed since the one before, and nothing if nothing has.
     return f"{secrets.token_hex(2)} {json.dumps(events)}"
+
+
+def _in_use(session: Session, *, media: Any = None, question: Any = None) -> list[Path]:
+    """Folders of what is about to be used, which makes no room for itself; ids that are none are refused later."""
+    found = []
+    with contextlib.suppress(InputError):
+        if question is not None:
+            found.append(session.question(question))
+            media = read_json(found[0] / ABOUT)["media"]
+        found.append(session.medium(media))
+    return found
+
+
+def _is_work(body: bytes) -> bool:
+    """Whether Gradio's queue can take it: of other numbers of functions, and hashes, it makes errors of its own."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(given, dict) or not isinstance(given.get("data"), list) or len(given["data"]) != 3:
+        return False
+    index, hash = given.get("fn_index"), given.get("session_hash")
+    known = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < _FUNCTIONS
+    return known and isinstance(hash, str) and 0 < len(hash) <= 128
 
 
 def _refusal(error: VideoGlammError) -> Response:
@@ -298,7 +361,8 @@ async def _json_body(request: Request) -> dict[str, Any]:
 @contextlib.contextmanager
 def _aside(session: Session) -> Iterator[Path]:
     """A file to write to, which is gone afterwards."""
-    descriptor, name = tempfile.mkstemp(dir=session.folder, prefix=".upload-")
+    session.folder.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=session.folder, prefix=UPLOAD)
     os.close(descriptor)
     try:
         yield Path(name)

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from .settings import AppSettings
 _SECRET = re.compile(r"[A-Za-z0-9_-]{40,64}")
 _ID = re.compile(r"[0-9a-f]{16}")
 ABOUT = "about.json"
+# How files are called while they come in, and seconds without a byte after which nobody sends them any more.
+UPLOAD = ".upload-"
+_ABANDONED = 3600.0
 
 
 class Session:
@@ -72,7 +75,9 @@ class Session:
     def remove(self, kind: str, name: Any) -> None:
         """Removes a medium with its questions, or a question."""
         folder = self.medium(name) if kind == "media" else self.question(name)
-        for gone in (*_asked_about(folder), folder):
+        # First it stops to count, then its questions are looked for: one that is answered meanwhile finds it gone.
+        (folder / ABOUT).unlink(missing_ok=True)
+        for gone in (*(_asked_about(folder) if kind == "media" else ()), folder):
             shutil.rmtree(gone, ignore_errors=True)
 
     def _listed(self, kind: str) -> list[dict[str, Any]]:
@@ -86,7 +91,8 @@ class Session:
         folder = self.folder / kind / name if isinstance(name, str) and _ID.fullmatch(name) else None
         if folder is None or not (folder / ABOUT).is_file():
             raise InputError(gone)
-        os.utime(folder)  # what was used longest ago makes room first
+        with suppress(FileNotFoundError):  # what was used longest ago makes room first
+            os.utime(folder)
         return folder
 
 
@@ -101,6 +107,7 @@ class Sessions:
         self.settings = settings
         self._lock = threading.Lock()
         self._busy: dict[str, int] = {}
+        self._promised = 0
         settings.folder.mkdir(parents=True, exist_ok=True)
         if not settings.keep:
             self.clear()
@@ -111,7 +118,7 @@ class Sessions:
         return secrets.token_urlsafe(32)
 
     def of(self, secret: Any) -> Session:
-        """The session that a secret belongs to.
+        """The session that a secret belongs to. Until something is put into it, it takes no room.
 
         Raises:
             InputError: It is none.
@@ -119,10 +126,7 @@ class Sessions:
         if not (isinstance(secret, str) and _SECRET.fullmatch(secret)):
             raise InputError("This page has lost its session; load it again.")
         digest = hashlib.sha256(secret.encode()).hexdigest()[:32]
-        folder = self.settings.folder / digest
-        folder.mkdir(exist_ok=True)
-        folder.touch()
-        return Session(folder)
+        return Session(self.settings.folder / digest)
 
     @contextmanager
     def busy(self, session: Session) -> Iterator[None]:
@@ -135,32 +139,55 @@ class Sessions:
             with self._lock:
                 self._busy[session.name] -= 1
 
-    def make_room(self, needed: int) -> None:
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """While as many bytes are written, nobody else is given that room; see `make_room`."""
+        self.make_room(needed)
+        with self._lock:
+            self._promised += needed
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._promised -= needed
+
+    def make_room(self, needed: int, keep: Collection[Path] = ()) -> None:
         """Removes what was used longest ago, of sessions that are not at work, until there is room.
 
         Args:
             needed: Bytes that are to be written.
+            keep: Folders that stay.
 
         Raises:
             ResourceError: There is not enough even then.
         """
         with self._lock:
+            needed += self._promised
+            self._forget_uploads()
             entries = []
             for path in self.settings.folder.glob("*/*/*"):
-                if path.is_dir():
-                    entries.append((path.stat().st_mtime, folder_bytes(path), path))
+                with suppress(FileNotFoundError):  # its owner may remove it meanwhile
+                    if path.is_dir():
+                        entries.append((path.stat().st_mtime, folder_bytes(path), path))
             used = sum(size for _, size, _ in entries)
             sizes = {path: size for _, size, path in entries}
             for _, _, path in sorted(entries, key=lambda entry: entry[0]):
                 if used + needed <= self.settings.disk_bytes:
                     return
-                if not self._busy.get(path.parent.parent.name):
-                    gone = [path, *_asked_about(path)]
+                if path not in keep and not self._busy.get(path.parent.parent.name):
+                    gone = [path, *(_asked_about(path) if path.parent.name == "media" else ())]
                     for folder in gone:
                         shutil.rmtree(folder, ignore_errors=True)
                         used -= sizes.pop(folder, 0)
             if used + needed > self.settings.disk_bytes:
                 raise ResourceError("The server has no room left at the moment. Try a smaller file, or again later.")
+
+    def _forget_uploads(self) -> None:
+        """Removes what a server that was killed left of files on their way in."""
+        for path in self.settings.folder.glob(f"*/{UPLOAD}*"):
+            with suppress(OSError):
+                if not self._busy.get(path.parent.name) and time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
 
     def clear(self) -> None:
         """Removes all sessions."""
