@@ -166,9 +166,28 @@ def test_files_are_taken_away_and_python_is_copied(page, clip_file):
         page.click("#download")
     found = json.loads(Path(download.value.path()).read_text())
     assert found["text"] == page.inner_text(".vg-words") and download.value.suggested_filename.endswith("answer.json")
+    page.wait_for_function("document.getElementById('status').textContent.endsWith('is among your downloads')")
+    page.route("**/export/*/coco", lambda route: route.fulfill(status=400, json={"detail": "No room for it."}))
+    page.select_option("#format", "coco")
+    page.click("#download")
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.inner_text("#error") == "No room for it." and page.locator("#download").is_enabled()
     page.click("#copy")
     page.wait_for_function("document.getElementById('status').textContent === 'copied'")
     compile(page.evaluate("navigator.clipboard.readText()"), "answer.py", "exec")
+
+
+def test_removing_asks_first(page, clip_file):
+    ask(page, clip_file)
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.get_by_label("remove shapes_28.mp4").click()
+    assert asked == ["Remove shapes_28.mp4 and its answer for good?"]
+    assert page.locator("nav .entry").count() == 2
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_label("remove shapes_28.mp4").click()
+    page.wait_for_function("document.querySelectorAll('nav .entry').length === 0")
+    assert page.locator("#work").is_hidden()
 
 
 def test_keys(page, clip_file):

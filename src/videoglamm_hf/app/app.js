@@ -18,10 +18,14 @@ let ready = null;      // what is done before the session is known waits for it
 
 // Talking to the server
 
-async function call(method, path, body, headers = {}) {
-  const response = await fetch(path, { method, body, headers, credentials: "same-origin" }).catch(() => {
+async function reached(path, options) {
+  return fetch(path, { ...options, credentials: "same-origin" }).catch(() => {
     throw new Error("The server cannot be reached. Is it running? Try again, or load the page again.");
   });
+}
+
+async function call(method, path, body, headers = {}) {
+  const response = await reached(path, { method, body, headers });
   const found = await response.json().catch(() => ({}));
   if (response.status === 401) {
     // A page that was loaded again has a session, unless the browser keeps no cookies.
@@ -211,7 +215,6 @@ function show(answer, steps) {
     byId("redo").disabled = steps.forward === 0;
   }
   byId("compare").disabled = earlier === null;
-  link();
   tools();
 }
 
@@ -247,8 +250,28 @@ function tools() {
   for (const id of ["absent", "rename", "remove"]) byId(id).disabled = !chosen;
 }
 
-function link() {
-  byId("download").href = question === null ? "#" : `export/${question}/${byId("format").value}`;
+// The answer in a format, as the server writes it.
+async function written(format) {
+  const response = await reached(`export/${question}/${format}`, { method: "GET" });
+  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? `The server said ${response.status}.`);
+  return response;
+}
+
+async function download() {
+  const button = byId("download"), { value, selectedOptions } = byId("format");
+  button.disabled = true;
+  say(`writing ${selectedOptions[0].text}`);
+  try {
+    const response = await written(value);
+    const link = document.createElement("a");
+    link.download = decodeURIComponent(response.headers.get("Content-Disposition").split("''")[1]);
+    link.href = URL.createObjectURL(await response.blob());
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    say(`${link.download} is among your downloads`);
+  } finally {
+    button.disabled = false;
+  }
 }
 
 async function openQuestion(id) {
@@ -470,6 +493,9 @@ function entry(text, current, opened, removed) {
 }
 
 async function forget(kind, one) {
+  const answers = kind === "media" ? state.questions.filter((other) => other.media === one.id).length : 1;
+  const lost = kind === "media" ? ` and ${answers === 1 ? "its answer" : `its ${answers} answers`}` : "";
+  if (answers && !confirm(`Remove ${one.name ?? one.text}${lost} for good?`)) return;
   await call("DELETE", `${kind}/${one.id}`);
   state[kind] = state[kind].filter((other) => other.id !== one.id);
   if (kind === "media") state.questions = state.questions.filter((other) => other.media !== one.id);
@@ -530,10 +556,9 @@ function listen() {
     if (label) attempt(() => correct("step", { step: "rename", object: number(), label }));
   });
   byId("compare").addEventListener("change", () => player.compare(byId("compare").checked ? earlier : null));
-  byId("format").addEventListener("change", link);
+  byId("download").addEventListener("click", () => attempt(download));
   byId("copy").addEventListener("click", () => attempt(async () => {
-    const response = await fetch(`export/${question}/python`, { credentials: "same-origin" });
-    if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? `The server said ${response.status}.`);
+    const response = await written("python");
     // Browsers lend it to pages of this machine and of https.
     if (!navigator.clipboard) throw new Error("This browser lets no page without https copy. Take it away as Python.");
     await navigator.clipboard.writeText(await response.text());

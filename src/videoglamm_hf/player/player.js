@@ -219,7 +219,7 @@ class VideoGlammPlayer {
     this.answer.objects.forEach((object, index) => {
       const bar = this.bars[index];
       if (!bar) return;
-      bar.width = Math.max(count, 120);
+      bar.width = Math.max(count, 600);
       bar.height = 20;
       const context = bar.getContext("2d");
       const step = bar.width / count;
