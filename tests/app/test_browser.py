@@ -177,6 +177,21 @@ def test_files_are_taken_away_and_python_is_copied(page, clip_file):
     compile(page.evaluate("navigator.clipboard.readText()"), "answer.py", "exec")
 
 
+def test_logging_in(browser, served, tmp_path):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served(tmp_path, auth=("ann", "secret")))
+    page.fill("#username", "ann")
+    page.fill("#password", "wrong")
+    page.click("button")
+    page.wait_for_selector("#error:not([hidden])")
+    page.fill("#password", "secret")
+    page.click("button")
+    page.wait_for_selector("#drop")
+    assert "small model" in page.locator("#model").inner_text()
+    context.close()
+
+
 def test_removing_asks_first(page, clip_file):
     ask(page, clip_file)
     asked = []

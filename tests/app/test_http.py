@@ -367,7 +367,7 @@ def test_another_site_can_send_nothing(visitor, clip_file):
 
 def test_pages_may_run_only_their_own_scripts(visitor):
     policy = visitor.client.get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in policy and "unsafe-eval" not in policy
+    assert "default-src 'self'" in policy and "unsafe-eval" not in policy and "frame-ancestors 'self'" in policy
     cookie = visitor.client.cookies.get("videoglamm_session")
     assert len(cookie) >= 40
 

@@ -46,7 +46,7 @@ _OWN = re.compile(r"/(state|media|frames|questions|export|static|url|examples)(/
 # Scripts and styles come from this server alone, and nothing may frame the page but a Space.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
-    "object-src 'none'; base-uri 'none'",
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'self' https://huggingface.co https://*.hf.space",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -100,9 +100,10 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
             length = request.headers.get("content-length", "")
             if not length.isdecimal() or len(length) > 12 or int(length) > _MOST_JSON:
                 return JSONResponse({"detail": f"At most {_MOST_JSON >> 20} MB can be sent at once."}, 413)
-        if app.blocks.auth is not None and not _GRADIO.fullmatch(path) and app_user(request) is None:
-            return _login_page() if path == "/" else JSONResponse({"detail": "Log in first."}, 401)
         known = app.blocks.auth is None or app_user(request) is not None
+        # The page to log in on has a style and a script, too.
+        if not known and not (_GRADIO.fullmatch(path) or path.startswith("/static/")):
+            return _login_page() if path == "/" else JSONResponse({"detail": "Log in first."}, 401)
         if path.rstrip("/") == "/gradio_api/queue/join" and known and not _is_work(await request.body()):
             return JSONResponse({"detail": "That is no question and no correction."}, 400)
         try:
