@@ -179,6 +179,34 @@ def test_the_python_that_is_copied_gives_the_same_answer(url, clip_file, tmp_pat
     assert np.array_equal(np.load(tmp_path / "masks.npy"), expected)
 
 
+def test_the_overlay_of_every_frame_plays_as_the_source_does(url, tmp_path):
+    """At its rate, with its sound."""
+    import av
+
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        film, sound = container.add_stream("libx264", rate=12), container.add_stream("aac", rate=16000, layout="mono")
+        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        for number in range(24):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * number, np.uint8), format="rgb24")
+            container.mux(film.encode(picture))
+        for start in range(0, 32000, 1024):
+            wave = np.sin(np.arange(start, start + 1024) / 9, dtype=np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, start
+            container.mux(sound.encode(frame))
+        container.mux(film.encode())
+        container.mux(sound.encode())
+    visitor = Visitor(url)
+    about = visitor.upload(path.read_bytes()).json()
+    given = visitor.ask(about["id"], "What moves?", sampling={"every": True}, max_new_tokens=8)
+    assert len(given["answer"]["frames"]) == 24
+    file = visitor.client.get(f"/export/{given['question']['id']}/mp4").content
+    with av.open(io.BytesIO(file)) as container:
+        assert container.streams.audio and float(container.streams.video[0].average_rate) == pytest.approx(12, abs=0.1)
+        assert sum(1 for _ in container.decode(video=0)) == 24
+
+
 def test_a_picture_is_asked_as_a_picture(url):
     visitor = Visitor(url)
     about = visitor.upload(picture(format="JPEG"), "a.mp4").json()
