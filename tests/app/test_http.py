@@ -207,6 +207,19 @@ def test_the_overlay_of_every_frame_plays_as_the_source_does(url, tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == 24
 
 
+def test_every_frame_of_a_part(url, clip_file, tmp_path):
+    visitor = Visitor(url)
+    about = visitor.upload(clip_file.read_bytes(), "a.mp4").json()
+    sampling = {"every": True, "start_time": 1.0, "end_time": 2.5}
+    given = visitor.ask(about["id"], sampling=sampling)
+    assert given["answer"]["timestamps"] == [1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5]
+    question = given["question"]["id"]
+    assert visitor.client.get(f"/export/{question}/mp4").status_code == 200
+    found = visitor.client.get(f"/export/{question}/json").json()
+    assert found["frame_indices"] == list(range(4, 11))
+    assert "part=True, end_time=2.5, start_time=1.0" in visitor.client.get(f"/export/{question}/python").text
+
+
 def test_a_picture_is_asked_as_a_picture(url):
     visitor = Visitor(url)
     about = visitor.upload(picture(format="JPEG"), "a.mp4").json()

@@ -101,7 +101,9 @@ def _html(engine: Engine, session: Session, place: Path, about: dict[str, Any], 
 
 def _mp4(engine: Engine, session: Session, place: Path, about: dict[str, Any], file: Path) -> None:
     masks, labels = answer_masks(read_json(current_answer(place)))
-    every = bool(about["sampling"].get("every"))
+    sampling = about["sampling"]
+    # The sound is that of the whole file.
+    every = bool(sampling.get("every")) and not {"start_time", "end_time"} & set(sampling)
     with _clip(engine, session, about) as clip:
         source = clip.clip
         like = {"tick": source.tick, "start": source.start, "sound": source.path} if every else {}

@@ -109,7 +109,7 @@ def opened(
     about = read_json(folder / ABOUT)
     try:
         if sampling.get("every"):
-            clip = every_frame(processor, folder / _SOURCE, **own)
+            clip = every_frame(processor, folder / _SOURCE, part=True, **own)
         else:
             own.setdefault("max_frames", min(settings.most_frames, own.get("num_frames", 64)))
             clip = processor.video_processor.sample(folder / _SOURCE, **own)
@@ -117,7 +117,7 @@ def opened(
             if len(clip) > settings.most_frames:
                 raise InputError(
                     f"{about['name']} has {len(clip)} frames, and at most {settings.most_frames} get masks here. "
-                    "Leave “every frame” out, or upload a shorter part."
+                    "Leave “every frame” out, or ask about fewer seconds."
                 )
             yield clip
     except VideoGlammError as error:

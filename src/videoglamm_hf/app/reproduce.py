@@ -66,7 +66,7 @@ def as_python(engine: Any, session: Session, place: Path, about: dict[str, Any])
         seen = f"with open_clip({name!r}) as clip:\n    seen = clip.frames([0])[0]"
     elif about["sampling"].get("every"):
         imports.append("from videoglamm_hf.cli.asking import every_frame")
-        seen = f"seen = every_frame(processor, {name!r}{given})"
+        seen = f"seen = every_frame(processor, {name!r}, part=True{given})"
     else:
         most = min(engine.settings.most_frames, sampling.get("num_frames", 64))
         seen = f"seen = processor.video_processor.sample({name!r}{given}, max_frames={most})"

@@ -70,13 +70,14 @@ class _FrameProgress:
             self.bar.close()
 
 
-def every_frame(processor: VideoGlammProcessor, video: Any, **options: Any) -> SampledClip:
+def every_frame(processor: VideoGlammProcessor, video: Any, *, part: bool = False, **options: Any) -> SampledClip:
     """A video whose every frame gets masks, while the towers see what they would see of it otherwise.
 
     Frames are decoded when they are needed: close the clip at the end.
 
     Args:
         video: What [`~clip_sources.open_clip`] takes.
+        part: Whether only frames between `start_time` and `end_time` get masks.
         options: Fields of [`FrameSampling`] to change for the towers.
 
     Raises:
@@ -87,11 +88,13 @@ def every_frame(processor: VideoGlammProcessor, video: Any, **options: Any) -> S
     clip = open_clip(video, decoder=videos.decoder)
     try:
         seen = sample_clip(clip, videos.sampling, **options).indices
+        every = {"fps": None, "num_frames": None, "max_frames": None}
+        shown = sample_clip(clip, videos.sampling, **options | every).indices if part else range(len(clip))
     except BaseException:
         clip.close()
         raise
     towers = [seen[i] for i in tower_frame_indices(len(seen), videos.num_tower_frames)]
-    return SampledClip(clip, range(len(clip)), towers)
+    return SampledClip(clip, shown, towers)
 
 
 def ask(
