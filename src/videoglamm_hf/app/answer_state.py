@@ -131,10 +131,6 @@ class Steps:
         for _ in range(len(self.steps) - self.at):
             session.undo()
 
-    def counting(self) -> list[dict[str, Any]]:
-        """The steps that count, as `replay` takes them."""
-        return [_step(step) for step in self.steps[: self.at]]
-
     def save(self, place: Path) -> None:
         write_json(place / _STEPS, {"steps": self.steps, "at": self.at})
 

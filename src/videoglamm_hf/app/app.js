@@ -179,20 +179,14 @@ async function open(id) {
   idle();
   const about = state.media.find((one) => one.id === id);
   say(`decoding ${about.name}`);
-  const found = await call("POST", `frames/${id}`, JSON.stringify(sampling()), { "Content-Type": "application/json" });
+  const shown = await call("POST", `frames/${id}`, JSON.stringify(sampling()), { "Content-Type": "application/json" });
   media = id;
   question = null;
-  show({
-    title: about.name, width: found.width, height: found.height, timestamps: found.timestamps, text: "", phrases: [],
-    frames: Array.from({ length: found.count }, (_, number) => `frames/${id}/${found.key}/${number}.jpg`),
-    note: null, colors: player?.answer.colors ?? PALETTE, objects: [],
-  }, null);
+  show(shown, null);
   say(`${about.name}: ${about.width}×${about.height}, ${about.kind === "video"
-    ? `${about.seconds.toFixed(1)} s, ${found.count} of ${about.frames} frames` : "a picture"}`);
+    ? `${about.seconds.toFixed(1)} s, ${shown.frames.length} of ${about.frames} frames` : "a picture"}`);
   history();
 }
-
-const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00"];
 
 // Answers
 

@@ -18,18 +18,18 @@ from typing import Any
 import torch
 from transformers.generation.streamers import BaseStreamer
 
-from ..cli.answer_file import answer_document
+from ..cli.answer_file import answer_document, phrase_documents
 from ..data.rle import encode_rle
 from ..encoded_video import EncodedVideo
 from ..errors import InputError, ResourceError, VideoGlammError, is_out_of_memory
 from ..grounded_answer import GroundedAnswer, parse_grounded_text
 from ..messages import SEG_TOKEN
-from ..player.document import empty_document, phrase_documents, player_document, shown_mask
+from ..player.document import player_document, shown_mask
 from ..toy import TINY_MODEL
 from ..tracking import FrameMasks
 from ..tracking_session import TrackingSession
 from .answer_state import load_state, save_corrected, save_state, steps_of
-from .media import checked_sampling, opened, shown_frames
+from .media import checked_sampling, frame_urls, frames_document, opened, shown_frames
 from .sessions import ABOUT, Session, now, read_json, write_json
 from .settings import AppSettings
 
@@ -114,9 +114,7 @@ class Engine:
             raise InputError("The longest answer is a whole number of words, 1 to 2048.")
         tell({"event": "status", "message": "decoding frames"})
         frames_key, frames = shown_frames(folder, sampling, self.processor, self.settings)
-        size = (frames["height"], frames["width"])
-        shown = empty_document(_urls(media, frames_key, frames["count"]), frames["timestamps"], size, title=text)
-        tell({"event": "frames", "answer": shown})
+        tell({"event": "frames", "answer": frames_document(media, frames_key, frames, title=text)})
         with self._turn, opened(folder, sampling, self.processor, self.settings) as clip:
             tell({"event": "status", "message": "looking at the video"})
             inputs, video = self._inputs(medium, clip, text, (media, frames_key))
@@ -279,7 +277,7 @@ class Engine:
         numbers: list[int] | None = None,
     ) -> dict[str, Any]:
         """Writes what the page shows of an answer, and returns it."""
-        urls = _urls(about["media"], about["frames"], frames["count"])
+        urls = frame_urls(about["media"], about["frames"], frames["count"])
         whole = player_document(answer, urls, (frames["height"], frames["width"]), title=about["text"])
         for place_of, shown in enumerate(whole["objects"]):
             shown["number"] = place_of if numbers is None else numbers[place_of]
@@ -332,10 +330,6 @@ def _bytes(video: EncodedVideo) -> int:
     if video.frame_features is not None:
         tensors += [video.frame_features.embedding, *video.frame_features.high_resolution]
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
-
-def _urls(media: str, key: str, count: int) -> list[str]:
-    return [f"frames/{media}/{key}/{number}.jpg" for number in range(count)]
 
 
 def _events(work: Callable[[Callable[[Event], None]], None], seconds: float) -> Iterator[list[Event]]:

@@ -120,7 +120,6 @@ def _cutouts(clip: SampledClip, masks: np.ndarray) -> Iterator[np.ndarray]:
 def _cutout_png(engine: Engine, session: Session, place: Path, about: dict[str, Any], file: Path) -> None:
     masks, _ = answer_masks(read_json(current_answer(place)))
     folder = file.with_suffix("")
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with _clip(engine, session, about) as clip:
         for number, frame in zip(clip.numbers, _cutouts(clip, masks), strict=True):

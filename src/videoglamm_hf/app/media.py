@@ -14,6 +14,7 @@ from ..clip import SampledClip
 from ..clip_sources import open_clip
 from ..errors import InputError, MediaError, VideoGlammError
 from ..frame_sampling import FrameSampling
+from ..player.document import empty_document
 from ..player.view import jpeg
 from ..processing_videoglamm import VideoGlammProcessor
 from .sessions import ABOUT, Session, now, read_json, write_json
@@ -163,6 +164,17 @@ def shown_frames(
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)
     return key, read_json(place / ABOUT)
+
+
+def frame_urls(media: str, key: str, count: int) -> list[str]:
+    """Where a page finds the pictures of frames."""
+    return [f"frames/{media}/{key}/{number}.jpg" for number in range(count)]
+
+
+def frames_document(media: str, key: str, frames: dict[str, Any], *, title: str) -> dict[str, Any]:
+    """Frames as the player shows them before anything is said of them; see [`shown_frames`]."""
+    size = (frames["height"], frames["width"])
+    return empty_document(frame_urls(media, key, frames["count"]), frames["timestamps"], size, title=title)
 
 
 def frame_file(folder: Path, key: str, number: int) -> Path:

@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from .answer_state import steps_of
 from .engine import Engine
 from .examples import Example
 from .exports import FORMATS, exported
-from .media import checked_sampling, frame_file, shown_frames, take_in
+from .media import checked_sampling, frame_file, frames_document, shown_frames, take_in
 from .sessions import ABOUT, UPLOAD, Session, Sessions, read_json
 from .settings import AppSettings
 
@@ -59,7 +59,7 @@ _STATIC = {
 }
 # Largest body that is no file: a correction of four million characters, with room.
 _MOST_JSON = 8 * 2**20
-_FUNCTIONS = 2  # asking and correcting
+_FUNCTIONS = {"ask": 0, "correct": 1}  # their numbers in Gradio's queue, as they are declared below
 _NAME = 120  # characters of a file's name that are kept
 
 
@@ -87,6 +87,16 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
             raise HTTPException(401, str(error)) from error
 
     own = Depends(session_of)
+
+    @contextlib.asynccontextmanager
+    async def room_for(session: Session, needed: int) -> AsyncIterator[None]:
+        """While a file comes in, it has its room, and nothing of its session makes room for others."""
+        room = sessions.room(needed)
+        await run_in_threadpool(room.__enter__)
+        with contextlib.ExitStack() as stack:
+            stack.push(room)
+            stack.enter_context(sessions.busy(session))
+            yield
 
     @app.middleware("http")
     async def guarded(request: Request, call_next: Any) -> Response:
@@ -157,7 +167,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         return {
             "media": session.media(),
             "questions": session.questions(),
-            "functions": {"ask": 0, "correct": 1},
+            "functions": _FUNCTIONS,
             "formats": FORMATS,
             "modes": list(MASK_MODES),
             "mode": engine.model.config.mask_mode,
@@ -175,26 +185,22 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         if declared.isdecimal() and int(declared) > settings.upload_bytes:
             raise _too_large(settings)
         most = int(declared) if declared.isdecimal() else settings.upload_bytes
-        room = sessions.room(most)
-        await run_in_threadpool(room.__enter__)
-        with contextlib.ExitStack() as stack:
-            stack.push(room)
-            stack.enter_context(sessions.busy(session))
-            aside = stack.enter_context(_aside(session))
-            size = 0
-            with aside.open("wb") as file:
-                try:
-                    async for chunk in request.stream():
-                        size += len(chunk)
-                        if size > most:
-                            raise _too_large(settings)
-                        file.write(chunk)
-                except ClientDisconnect as error:
-                    raise MediaError("The file did not come whole; send it again.") from error
-            name = _shown_name(unquote(request.headers.get("x-name", ""), errors="replace"))
-            if not size:
-                raise MediaError(f"{name} is empty; choose another file.")
-            return await run_in_threadpool(take_in, session, aside, name, engine.processor, settings)
+        async with room_for(session, most):
+            with _aside(session) as aside:
+                size = 0
+                with aside.open("wb") as file:
+                    try:
+                        async for chunk in request.stream():
+                            size += len(chunk)
+                            if size > most:
+                                raise _too_large(settings)
+                            file.write(chunk)
+                    except ClientDisconnect as error:
+                        raise MediaError("The file did not come whole; send it again.") from error
+                name = _shown_name(unquote(request.headers.get("x-name", ""), errors="replace"))
+                if not size:
+                    raise MediaError(f"{name} is empty; choose another file.")
+                return await run_in_threadpool(take_in, session, aside, name, engine.processor, settings)
 
     @app.post("/url")
     async def fetch(request: Request, session: Session = own) -> Any:
@@ -214,11 +220,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
                 name = _shown_name(unquote(url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], errors="replace"))
                 return take_in(session, aside, name, engine.processor, settings)
 
-        room = sessions.room(settings.upload_bytes)
-        await run_in_threadpool(room.__enter__)
-        with contextlib.ExitStack() as stack:
-            stack.push(room)
-            stack.enter_context(sessions.busy(session))
+        async with room_for(session, settings.upload_bytes):
             return await run_in_threadpool(take)
 
     @app.post("/examples/{number}")
@@ -249,7 +251,7 @@ def build(engine: Engine, sessions: Sessions, settings: AppSettings, examples: l
         await run_in_threadpool(sessions.make_room, 0, [folder])
         with sessions.busy(session):
             key, found = await run_in_threadpool(shown_frames, folder, sampling, engine.processor, settings)
-        return {"key": key, **found}
+        return frames_document(name, key, found, title=read_json(folder / ABOUT)["name"])
 
     @app.get("/frames/{name}/{key}/{number}.jpg")
     def frame(name: str, key: str, number: int, session: Session = own) -> Response:
@@ -328,7 +330,7 @@ def _is_work(body: bytes) -> bool:
     if not isinstance(given, dict) or not isinstance(given.get("data"), list) or len(given["data"]) != 3:
         return False
     index, hash = given.get("fn_index"), given.get("session_hash")
-    known = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < _FUNCTIONS
+    known = isinstance(index, int) and not isinstance(index, bool) and index in _FUNCTIONS.values()
     return known and isinstance(hash, str) and 0 < len(hash) <= 128
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..clip import SampledClip
 from ..data.rle import compress_rle, decode_rle, encode_rle
 from ..errors import InputError, MediaError
 from ..finish_reasons import LENGTH
-from ..grounded_answer import GroundedAnswer
+from ..grounded_answer import GroundedAnswer, Phrase
 from ..limits import lift, limit
 from ..media_files import reason_of, short_name
 from ..messages import Problem
@@ -67,11 +67,14 @@ def answer_content(answer: GroundedAnswer) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "note": note_of(answer),
         **_how_sure(answer),
-        "phrases": [
-            {"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in answer.phrases
-        ],
+        "phrases": phrase_documents(answer.phrases),
         "objects": objects,
     }
+
+
+def phrase_documents(phrases: Sequence[Phrase]) -> list[dict[str, Any]]:
+    """Phrases as `answer.json` and the player have them."""
+    return [{"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in phrases]
 
 
 def answer_masks(document: dict[str, Any]) -> tuple[np.ndarray, list[str]]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..cli.answer_file import phrase_documents
 from ..data.masks import decode_masks
 from ..data.rle import encode_rle
 from ..grounded_answer import parse_grounded_text
-from ..player.document import color_code, empty_document, phrase_documents, shown_mask
+from ..player.document import color_code, empty_document, shown_mask
 from ..player.view import picture_url
 from .animations import places_shown, sample_frames
 from .prediction import Prediction

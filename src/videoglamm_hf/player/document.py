@@ -5,7 +5,7 @@ from typing import Any
 
 from pycocotools import mask as coco
 
-from ..cli.answer_file import note_of, rle_masks
+from ..cli.answer_file import note_of, phrase_documents, rle_masks
 from ..errors import InputError
 from ..grounded_answer import GroundedAnswer
 from ..render.colors import object_color
@@ -71,11 +71,6 @@ def empty_document(
         "colors": [color_code(index) for index in range(_COLORS)],
         "objects": [],
     }
-
-
-def phrase_documents(phrases: Sequence[Any]) -> list[dict[str, Any]]:
-    """Phrases as `answer.json` has them."""
-    return [{"text": p.text, "start": p.start, "end": p.end, "object_index": p.object_index} for p in phrases]
 
 
 def shown_mask(rle: dict[str, Any]) -> dict[str, Any] | None:
